@@ -1,0 +1,58 @@
+package conn
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"testing"
+)
+
+func TestTlsErrorCodes(t *testing.T) { // G174
+	sentinels := map[TlsErrorCode]struct {
+		err  *TlsError
+		name string
+	}{
+		0:  {ErrUnavailable, "G_TLS_ERROR_UNAVAILABLE"},
+		1:  {ErrMisc, "G_TLS_ERROR_MISC"},
+		2:  {ErrBadCertificate, "G_TLS_ERROR_BAD_CERTIFICATE"},
+		3:  {ErrNotTLS, "G_TLS_ERROR_NOT_TLS"},
+		4:  {ErrHandshake, "G_TLS_ERROR_HANDSHAKE"},
+		5:  {ErrCertificateRequired, "G_TLS_ERROR_CERTIFICATE_REQUIRED"},
+		6:  {ErrEOF, "G_TLS_ERROR_EOF"},
+		7:  {ErrInappropriateFallback, "G_TLS_ERROR_INAPPROPRIATE_FALLBACK"},
+		8:  {ErrBadCertificatePassword, "G_TLS_ERROR_BAD_CERTIFICATE_PASSWORD"},
+		9:  {newTlsError(9, nil, "x"), "G_TLS_ERROR(9)"},
+		-1: {newTlsError(-1, nil, "x"), "G_TLS_ERROR(-1)"},
+	}
+	for code, want := range sentinels {
+		if want.err.Code != code || code.String() != want.name {
+			t.Errorf("code %d is %v of %q, want %s", int(code), code, want.err, want.name)
+		}
+		for other, sentinel := range sentinels {
+			if errors.Is(newTlsError(code, io.EOF, "x"), sentinel.err) != (other == code) {
+				t.Errorf("errors.Is of %v and %v is wrong", code, other)
+			}
+		}
+	}
+}
+
+func TestTlsErrorCause(t *testing.T) {
+	err := error(newTlsError(TlsErrorMisc, io.ErrUnexpectedEOF, "reading %s", "x"))
+	if err.Error() != "reading x: unexpected EOF" {
+		t.Errorf("text is %q", err)
+	}
+	if !errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) {
+		t.Error("the cause does not unwrap")
+	}
+	var netError net.Error
+	if !errors.As(err, &netError) || netError.Timeout() || netError.Temporary() {
+		t.Error("an EOF is no time-out")
+	}
+	if e := newTlsError(TlsErrorMisc, context.DeadlineExceeded, "waiting"); !e.Timeout() || !e.Temporary() {
+		t.Error("a deadline is a time-out")
+	}
+	if ErrMisc.Timeout() {
+		t.Error("an error without cause is no time-out")
+	}
+}
