@@ -1,0 +1,342 @@
+package handshake
+
+import (
+	"bytes"
+	"crypto"
+	"crypto/tls"
+	"slices"
+	"time"
+
+	"github.com/pion/dtls/v2/pkg/protocol/alert"
+	"github.com/pion/dtls/v2/pkg/protocol/extension"
+	"github.com/pion/dtls/v2/pkg/protocol/handshake"
+
+	"gdtls/internal/record"
+)
+
+// client is the state of a client between messages.
+type client struct {
+	awaits clientState
+	hello  ClientHello
+	hellos int // HelloVerifyRequests that were followed
+
+	key       crypto.PublicKey // of the server's certificate
+	exchange  serverKeyExchange
+	own       *Certificate // the client certificate to show, nil for none
+	ownScheme tls.SignatureScheme
+	psk       []byte
+}
+
+type clientState uint8
+
+const (
+	awaitServerHello clientState = iota
+	awaitServerCertificate
+	awaitServerKeyExchange
+	awaitServerHelloDone // or CertificateRequest
+	awaitAnswers
+	awaitServerFinished
+)
+
+func (s clientState) String() string {
+	return [...]string{"ServerHello", "Certificate", "ServerKeyExchange", "ServerHelloDone", "a decision", "Finished"}[s]
+}
+
+// NewClient starts a handshake: the machine's first Output is a ClientHello.
+func NewClient(cfg *Config, now time.Time) (*Machine, error) {
+	offered := cfg.enabled()
+	if len(offered) == 0 {
+		return nil, errInternal(nil, "no cipher suite is enabled: pre-shared key suites need a key")
+	}
+	if err := checkALPN(cfg.ALPN); err != nil {
+		return nil, err
+	}
+	c := &client{hello: ClientHello{
+		Version:           record.VersionDTLS12,
+		Random:            newRandom(),
+		Compressions:      []byte{0},
+		ServerName:        cfg.ServerName,
+		ExtendedMaster:    true,
+		SecureRenegotiate: true,
+		ALPN:              cfg.ALPN,
+	}}
+	// A client that has a pre-shared key means to use it.
+	for _, s := range offered {
+		if s.PSK() {
+			c.hello.Suites = append(c.hello.Suites, s.ID)
+		}
+	}
+	certificates := false
+	for _, s := range offered {
+		if !s.PSK() {
+			c.hello.Suites = append(c.hello.Suites, s.ID)
+			certificates = true
+		}
+	}
+	if certificates {
+		c.hello.Groups = groups
+		c.hello.PointFormats = []byte{0}
+		c.hello.SignatureSchemes = supportedSchemes
+	}
+	m := newMachine(cfg, c, now)
+	m.out.version = record.VersionDTLS10 // RFC 6347 4.2.1: what old servers expect in the first record
+	m.session.ClientRandom = c.hello.Random
+	if err := c.sendHello(m, now); err != nil {
+		return nil, err
+	}
+	return m, nil
+}
+
+func (c *client) isClient() bool { return true }
+
+func (c *client) sendHello(m *Machine, now time.Time) error {
+	m.transcript = m.transcript[:0] // RFC 6347 4.2.1: only the last hello counts
+	m.out.start(noRepetition)
+	m.addMessage(handshake.TypeClientHello, 0, c.hello.marshal())
+	return m.send(now)
+}
+
+// outOfOrder takes HelloVerifyRequests, whose message_seq tells nothing since the
+// server that sent it kept nothing.
+func (c *client) outOfOrder(m *Machine, f *fragment, now time.Time) (bool, error) {
+	if f.Type != handshake.TypeHelloVerifyRequest {
+		return false, nil
+	}
+	if c.awaits != awaitServerHello || f.FragmentLength != f.Length {
+		m.stats.Dropped++
+		return true, nil
+	}
+	cookie, ok := parseHelloVerifyRequest(f.data)
+	if !ok {
+		return true, errDecode("HelloVerifyRequest")
+	}
+	if bytes.Equal(cookie, c.hello.Cookie) || c.hellos == maxHellos {
+		m.stats.Dropped++ // a repetition, or a server that never has enough
+		return true, nil
+	}
+	c.hellos++
+	c.hello.Cookie = append([]byte(nil), cookie...)
+	m.in = inbound{next: f.MessageSequence + 1}
+	return true, c.sendHello(m, now)
+}
+
+func (c *client) handle(m *Machine, msg *message, now time.Time) error {
+	switch {
+	case c.awaits == awaitServerHello && msg.typ == handshake.TypeServerHello:
+		return c.serverHello(m, msg)
+	case c.awaits == awaitServerCertificate && msg.typ == handshake.TypeCertificate:
+		return c.certificate(m, msg)
+	case c.awaits == awaitServerKeyExchange && msg.typ == handshake.TypeServerKeyExchange:
+		return c.serverKeyExchange(m, msg)
+	case c.awaits == awaitServerKeyExchange && m.suite.PSK() && msg.typ == handshake.TypeServerHelloDone:
+		// RFC 4279 2: without a hint the message is not sent.
+		return c.serverHelloDone(m, msg, now)
+	case c.awaits == awaitServerHelloDone && msg.typ == handshake.TypeCertificateRequest:
+		return c.certificateRequest(m, msg)
+	case c.awaits == awaitServerHelloDone && msg.typ == handshake.TypeServerHelloDone:
+		return c.serverHelloDone(m, msg, now)
+	case c.awaits == awaitServerFinished && msg.typ == handshake.TypeFinished:
+		if err := m.checkFinished(msg); err != nil {
+			return err
+		}
+		m.finish(nil)
+		return nil
+	}
+	return errUnexpected(msg, c.awaits.String())
+}
+
+func (c *client) serverHello(m *Machine, msg *message) error {
+	var h serverHello
+	if !h.unmarshal(msg.body) {
+		return errDecode("ServerHello")
+	}
+	if h.version != record.VersionDTLS12 {
+		return NewError(KindVersion, alert.ProtocolVersion, "server chose protocol version %04x, only DTLS 1.2 is supported", h.version)
+	}
+	suite := SuiteByID(h.suite)
+	if suite == nil || !slices.Contains(c.hello.Suites, h.suite) {
+		return errIllegal("server chose cipher suite %04x, which was not offered", h.suite)
+	}
+	if h.compression != 0 {
+		return errIllegal("server chose compression, which was not offered")
+	}
+	for _, t := range h.extensions {
+		if !c.offered(t) {
+			return NewError(KindProtocol, alert.UnsupportedExtension, "server answered with extension %d, which was not offered", uint16(t))
+		}
+	}
+	if h.alpn != "" && !slices.Contains(c.hello.ALPN, h.alpn) {
+		return errIllegal("server chose application protocol %q, which was not offered", h.alpn)
+	}
+	m.suite = suite
+	m.out.version = record.VersionDTLS12
+	m.session.ServerRandom = h.random
+	m.session.SessionID = h.sessionID
+	m.session.ALPN = h.alpn
+	m.session.ExtendedMaster = h.extendedMaster
+	m.addToTranscript(msg)
+	c.awaits = awaitServerCertificate
+	if suite.PSK() {
+		c.awaits = awaitServerKeyExchange
+	}
+	return nil
+}
+
+// offered tells whether the hello had an extension.
+func (c *client) offered(t extension.TypeValue) bool {
+	switch t {
+	case extension.ServerNameTypeValue:
+		return c.hello.ServerName != ""
+	case extension.ALPNTypeValue:
+		return len(c.hello.ALPN) > 0
+	case extension.SupportedPointFormatsTypeValue:
+		return len(c.hello.PointFormats) > 0
+	case extension.UseExtendedMasterSecretTypeValue, extension.RenegotiationInfoTypeValue:
+		return true
+	}
+	return false
+}
+
+func (c *client) certificate(m *Machine, msg *message) error {
+	chain, ok := parseCertificate(msg.body)
+	if !ok {
+		return errDecode("Certificate")
+	}
+	if len(chain) == 0 {
+		return NewError(KindBadCertificate, alert.DecodeError, "server sent no certificate")
+	}
+	key, err := m.takeChain(chain, m.suite.auth)
+	if err != nil {
+		return err
+	}
+	c.key = key
+	m.addToTranscript(msg)
+	c.awaits = awaitServerKeyExchange
+	return nil
+}
+
+func (c *client) serverKeyExchange(m *Machine, msg *message) error {
+	x := &c.exchange
+	if !x.unmarshal(m.suite, msg.body) {
+		return errDecode("ServerKeyExchange")
+	}
+	m.addToTranscript(msg)
+	c.awaits = awaitServerHelloDone
+	if m.suite.PSK() {
+		m.session.PSKHint = append([]byte(nil), x.hint...)
+		return nil
+	}
+	if !slices.Contains(c.hello.Groups, x.group) {
+		return errIllegal("server chose group %#04x, which was not offered", uint16(x.group))
+	}
+	return verify(c.key, x.signed.scheme, x.signed.signature,
+		m.session.ClientRandom[:], m.session.ServerRandom[:], x.params())
+}
+
+func (c *client) certificateRequest(m *Machine, msg *message) error {
+	if m.suite.PSK() {
+		return NewError(KindProtocol, alert.HandshakeFailure, "server asked for a certificate with a pre-shared key")
+	}
+	if m.peer.request != nil {
+		return errUnexpected(msg, "ServerHelloDone")
+	}
+	r := &certificateRequest{}
+	if !r.unmarshal(msg.body) {
+		return errDecode("CertificateRequest")
+	}
+	m.peer.request = r
+	m.session.CertificateRequested = true
+	m.session.Authorities = r.authorities
+	m.addToTranscript(msg)
+	return nil
+}
+
+// serverHelloDone begins the questions: the verdict on the server's certificate
+// or the pre-shared key, then the client's own certificate.
+func (c *client) serverHelloDone(m *Machine, msg *message, now time.Time) error {
+	if len(msg.body) != 0 {
+		return errDecode("ServerHelloDone")
+	}
+	m.addToTranscript(msg)
+	c.awaits = awaitAnswers
+	if m.suite.PSK() {
+		m.ask(AskPSK)
+	} else {
+		m.ask(AskCertificate)
+	}
+	return nil
+}
+
+func (c *client) answered(m *Machine, q Question, now time.Time) error {
+	if q == AskCertificate && m.peer.request != nil {
+		m.ask(AskClientCertificate)
+		return nil
+	}
+	return c.sendKeys(m, now)
+}
+
+// sendKeys sends the flight from Certificate or ClientKeyExchange to Finished.
+func (c *client) sendKeys(m *Machine, now time.Time) error {
+	m.out.start(handshake.TypeServerHelloDone)
+	if m.peer.request != nil {
+		var chain [][]byte
+		if c.own != nil {
+			chain = c.own.Chain
+		}
+		m.addMessage(handshake.TypeCertificate, 0, marshalCertificate(chain))
+	}
+	var exchange clientKeyExchange
+	var premaster []byte
+	if m.suite.PSK() {
+		exchange.identity = m.session.PSKIdentity
+		premaster = pskPremaster(c.psk)
+		c.psk = nil
+	} else {
+		var err error
+		if m.ephemeral, err = newEphemeral(c.exchange.group); err != nil {
+			return err
+		}
+		if premaster, err = agree(m.ephemeral, c.exchange.publicKey); err != nil {
+			return err
+		}
+		exchange.publicKey = m.ephemeral.PublicKey().Bytes()
+	}
+	m.addMessage(handshake.TypeClientKeyExchange, 0, exchange.marshal(m.suite))
+	// The keys come from the transcript up to here (RFC 7627 3).
+	transcript := len(m.transcript)
+	if c.own != nil {
+		signature, err := sign(c.own.Signer, c.ownScheme, m.transcript)
+		if err != nil {
+			return errInternal(err, "private key of the client certificate cannot sign")
+		}
+		verify := signed{scheme: c.ownScheme, signature: signature}
+		m.addMessage(handshake.TypeCertificateVerify, 0, verify.marshal())
+	}
+	c.awaits = awaitServerFinished
+	full := m.transcript
+	m.transcript = m.transcript[:transcript]
+	err := m.installKeys(premaster, now)
+	m.transcript = full
+	if err != nil {
+		return err
+	}
+	if err := m.addFinished(); err != nil {
+		return err
+	}
+	return m.send(now)
+}
+
+// AnswerClientCertificate shows a certificate, or none. One that the server could
+// not verify by the signature schemes it named is not shown.
+func (m *Machine) AnswerClientCertificate(own *Certificate, now time.Time) {
+	c, ok := m.side.(*client)
+	if !ok || m.Question() != AskClientCertificate {
+		return
+	}
+	if own != nil {
+		if scheme, ok := chooseScheme(m.peer.request.schemes, own.Signer.Public()); ok {
+			c.own, c.ownScheme = own, scheme
+		}
+	}
+	m.answer(AskClientCertificate, now)
+}

@@ -1,0 +1,116 @@
+package handshake
+
+import (
+	"crypto"
+	"crypto/tls"
+	"crypto/x509"
+	"time"
+)
+
+// Limits against a hostile peer.
+const (
+	// MaxPSKIdentity and MaxPSK bound a pre-shared key's identity and key, in
+	// bytes (RFC 4279 5.3 asks for 128 and 64 at least).
+	MaxPSKIdentity = 256
+	MaxPSK         = 256
+
+	maxMessage       = 1 << 16 // bytes of one handshake message
+	maxReassembly    = 1 << 17 // bytes of all messages that wait to be complete
+	maxAhead         = 16      // messages beyond the one that is awaited
+	maxRanges        = 64      // separate fragments of one message
+	maxEarly         = 16      // records kept that came before their time
+	maxEarlyBytes    = 1 << 15 // and their bytes
+	maxChain         = 16      // certificates of a peer
+	maxHellos        = 5       // HelloVerifyRequests that a client follows
+	maxUndecryptable = 3       // Finished messages that do not decrypt
+)
+
+// Times of a handshake.
+const (
+	initialTimeout  = time.Second // RFC 6347 4.2.4.1
+	maximumTimeout  = 60 * time.Second
+	defaultPatience = 62 * time.Second // as the real Gio waits for a silent peer
+)
+
+// DefaultMTU is the size of the datagrams in bytes, without IP and UDP headers,
+// that a handshake stays below at first (G208), and smallMTU what it falls
+// back to when a flight seems not to get through.
+const (
+	DefaultMTU = 1400
+	smallMTU   = 548 // what every IPv4 host must take, less the headers
+)
+
+// ClientAuth says what a server asks of its clients (G108).
+type ClientAuth uint8
+
+// The values of ClientAuth.
+const (
+	NoClientCertificate ClientAuth = iota
+	RequestClientCertificate
+	RequireClientCertificate
+)
+
+// Certificate is an own certificate with its key.
+type Certificate struct {
+	Chain  [][]byte // DER, leaf first
+	Signer crypto.Signer
+	auth   authentication
+}
+
+// NewCertificate prepares a certificate chain (DER, leaf first) and its key.
+func NewCertificate(chain [][]byte, signer crypto.Signer) (*Certificate, error) {
+	auth, err := keyAuthentication(signer.Public())
+	if err != nil {
+		return nil, errInternal(err, "certificate's private key cannot be used")
+	}
+	return &Certificate{Chain: chain, Signer: signer, auth: auth}, nil
+}
+
+// Config is what a machine needs to know. It is not changed while machines use
+// it, and many machines may share one.
+type Config struct {
+	Suites   []uint16      // allowed cipher suites in order of preference; empty: all of ours
+	ALPN     []string      // application protocols; empty: the extension is not used
+	MTU      int           // bytes of a datagram during the handshake; 0: DefaultMTU
+	Patience time.Duration // how long a silent peer is waited for; 0: 62 s
+	PSK      bool          // pre-shared keys may be used: the machine asks for them
+
+	// ParsePeer gives the leaf of a peer's chain; nil: x509.ParseCertificate.
+	// It serves those who keep parsed certificates.
+	ParsePeer func(chain [][]byte) (*x509.Certificate, error)
+
+	ServerName string // client: name for the server_name extension; empty: none
+
+	Certificates           []*Certificate // server: one may be chosen by its key
+	ClientAuth             ClientAuth     // server
+	CertificateAuthorities [][]byte       // server: DER names for the CertificateRequest
+	PSKHint                []byte         // server: identity hint; empty: none
+}
+
+func (c *Config) mtu() int {
+	if c.MTU > 0 {
+		return c.MTU
+	}
+	return DefaultMTU
+}
+
+func (c *Config) patience() time.Duration {
+	if c.Patience > 0 {
+		return c.Patience
+	}
+	return defaultPatience
+}
+
+// supportedSchemes are the signature schemes that we verify and make, best first.
+var supportedSchemes = []tls.SignatureScheme{
+	tls.ECDSAWithP256AndSHA256,
+	tls.Ed25519,
+	tls.PSSWithSHA256,
+	tls.PKCS1WithSHA256,
+	tls.ECDSAWithP384AndSHA384,
+	tls.PSSWithSHA384,
+	tls.PKCS1WithSHA384,
+	tls.ECDSAWithP521AndSHA512,
+	tls.PSSWithSHA512,
+	tls.PKCS1WithSHA512,
+}

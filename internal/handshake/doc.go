@@ -1,0 +1,25 @@
+// Package handshake is the DTLS 1.2 handshake as a machine without I/O
+// (RFC 6347, 5246, 7627, 8422, 4279, 7301, 6066, 5746).
+//
+// A [Machine] is fed with datagrams and the time; it gives datagrams to send,
+// the moment at which it wants to be woken, and in the end a [Session]. It
+// opens no socket, starts no goroutine and reads no clock, so that a driver
+// may run it over anything and tests may run it in virtual time.
+//
+// A client starts with [NewClient]. A server keeps nothing about a peer until
+// [Cookies.VerifyHello] has seen a ClientHello whose cookie is right; only then
+// [NewServer] makes a machine.
+//
+// Where the application has to decide something, the machine pauses: [Machine.Question]
+// names what is asked, and an Answer method goes on. Until then what the peer
+// sends is kept within bounds.
+//
+// The driver's loop is:
+//
+//	send everything that Output gives
+//	if Done or Err: stop
+//	if Question: decide, answer, start over
+//	receive until Deadline; Receive what came, or Expire
+//
+// A Machine is not safe for concurrent use.
+package handshake

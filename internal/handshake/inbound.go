@@ -1,0 +1,136 @@
+package handshake
+
+import (
+	"slices"
+
+	"github.com/pion/dtls/v2/pkg/protocol/handshake"
+)
+
+// message is a complete handshake message as it came.
+type message struct {
+	typ   handshake.Type
+	seq   uint16
+	epoch uint16 // of the records that carried it
+	body  []byte
+}
+
+// partial is a message of which fragments have come.
+type partial struct {
+	message
+	have []span // received parts, ordered, neither touching nor overlapping
+}
+
+type span struct{ from, to int }
+
+func (p *partial) complete() bool {
+	return len(p.body) == 0 || len(p.have) == 1 && p.have[0] == span{0, len(p.body)}
+}
+
+// inbound puts fragments together (RFC 6347 4.2.3) and gives messages in order.
+// What it keeps is bounded by maxAhead, maxReassembly and maxRanges.
+type inbound struct {
+	next  uint16             // message_seq that is awaited
+	slots [maxAhead]*partial // of next, next+1, ... at seq % maxAhead
+	size  int                // bytes of all bodies in slots
+}
+
+// fate says what became of a fragment.
+type fate uint8
+
+const (
+	fateDropped fate = iota // malformed, contradictory or over a bound
+	fateOld                 // of a message that has been taken already
+	fateKnown               // nothing new
+	fateKept                // something new
+)
+
+// fragment is one fragment of a handshake message with its header.
+type fragment struct {
+	handshake.Header
+	data []byte
+}
+
+// nextFragment splits the first fragment off the content of a handshake record.
+func nextFragment(content []byte) (f fragment, rest []byte, ok bool) {
+	if f.Unmarshal(content) != nil {
+		return f, nil, false
+	}
+	content = content[handshake.HeaderLength:]
+	if uint64(f.FragmentLength) > uint64(len(content)) ||
+		f.FragmentOffset+f.FragmentLength > f.Length {
+		return f, nil, false
+	}
+	f.data = content[:f.FragmentLength]
+	return f, content[f.FragmentLength:], true
+}
+
+// add takes a fragment that came in a record of the given epoch.
+func (in *inbound) add(f *fragment, epoch uint16) fate {
+	ahead := f.MessageSequence - in.next
+	switch {
+	case ahead >= 1<<15:
+		return fateOld
+	case ahead >= maxAhead || f.Length > maxMessage:
+		return fateDropped
+	}
+	slot := &in.slots[f.MessageSequence%maxAhead]
+	p := *slot
+	if p != nil && p.epoch < epoch {
+		// What is authenticated displaces what anybody may have sent.
+		in.drop(slot)
+		p = nil
+	}
+	if p == nil {
+		if in.size+int(f.Length) > maxReassembly {
+			return fateDropped
+		}
+		p = &partial{message: message{typ: f.Type, seq: f.MessageSequence, epoch: epoch, body: make([]byte, f.Length)}}
+		in.size += len(p.body)
+		*slot = p
+	} else if p.typ != f.Type || len(p.body) != int(f.Length) || p.epoch != epoch {
+		return fateDropped
+	}
+	return p.fill(int(f.FragmentOffset), f.data)
+}
+
+// fill puts data at its place and merges the spans.
+func (p *partial) fill(from int, data []byte) fate {
+	s := span{from, from + len(data)}
+	if len(data) == 0 {
+		if len(p.body) == 0 {
+			return fateKept
+		}
+		return fateKnown
+	}
+	i, _ := slices.BinarySearchFunc(p.have, s.from, func(h span, from int) int { return h.to - from })
+	if i < len(p.have) && p.have[i].from <= s.from && s.to <= p.have[i].to {
+		return fateKnown
+	}
+	j := i
+	for ; j < len(p.have) && p.have[j].from <= s.to; j++ {
+		s.from, s.to = min(s.from, p.have[j].from), max(s.to, p.have[j].to)
+	}
+	if i == j && len(p.have) == maxRanges {
+		return fateDropped
+	}
+	p.have = slices.Replace(p.have, i, j, s)
+	copy(p.body[from:], data)
+	return fateKept
+}
+
+// pop takes the message that is next in order, if it is complete.
+func (in *inbound) pop() (message, bool) {
+	slot := &in.slots[in.next%maxAhead]
+	p := *slot
+	if p == nil || !p.complete() {
+		return message{}, false
+	}
+	in.drop(slot)
+	in.next++
+	return p.message, true
+}
+
+func (in *inbound) drop(slot **partial) {
+	in.size -= len((*slot).body)
+	*slot = nil
+}

@@ -1,0 +1,86 @@
+package handshake
+
+import (
+	"crypto/ecdh"
+	"crypto/rand"
+
+	"github.com/pion/dtls/v2/pkg/crypto/elliptic"
+	"github.com/pion/dtls/v2/pkg/crypto/prf"
+
+	"gdtls/internal/record"
+)
+
+const finishedSize = 12 // RFC 5246 7.4.9
+
+// groups that we use for key agreement, best first.
+var groups = []elliptic.Curve{elliptic.X25519, elliptic.P256, elliptic.P384}
+
+func curveOf(g elliptic.Curve) ecdh.Curve {
+	switch g {
+	case elliptic.X25519:
+		return ecdh.X25519()
+	case elliptic.P256:
+		return ecdh.P256()
+	case elliptic.P384:
+		return ecdh.P384()
+	}
+	return nil
+}
+
+func newEphemeral(g elliptic.Curve) (*ecdh.PrivateKey, error) {
+	key, err := curveOf(g).GenerateKey(rand.Reader)
+	if err != nil {
+		return nil, errInternal(err, "cannot make an ephemeral %v key", g)
+	}
+	return key, nil
+}
+
+// agree computes the premaster secret; points off the curve and low-order ones
+// are refused (RFC 8422 5.11).
+func agree(key *ecdh.PrivateKey, peer []byte) ([]byte, error) {
+	public, err := key.Curve().NewPublicKey(peer)
+	if err != nil {
+		return nil, errIllegal("peer's ephemeral key is not a point of the agreed group")
+	}
+	secret, err := key.ECDH(public)
+	if err != nil {
+		return nil, errIllegal("peer's ephemeral key has low order")
+	}
+	return secret, nil
+}
+
+// masterSecret derives the master secret: the extended one from the hash of the
+// handshake so far if both sides have it (RFC 7627 4), else from the randoms.
+func (s *Suite) masterSecret(premaster []byte, extended bool, transcript []byte, client, server *[32]byte) ([]byte, error) {
+	if extended {
+		return prf.ExtendedMasterSecret(premaster, s.digest(transcript), s.hash.New)
+	}
+	return prf.MasterSecret(premaster, client[:], server[:], s.hash.New)
+}
+
+func (s *Suite) digest(transcript []byte) []byte {
+	h := s.hash.New()
+	h.Write(transcript)
+	return h.Sum(nil)
+}
+
+// keys derives the keys of both directions (RFC 5246 6.3).
+func (s *Suite) keys(master []byte, client, server *[32]byte) (clientKeys, serverKeys record.Keys, err error) {
+	seed := make([]byte, 0, 80)
+	seed = append(seed, "key expansion"...)
+	seed = append(append(seed, server[:]...), client[:]...)
+	block, err := prf.PHash(master, seed, s.aead.KeyBlockSize(), s.hash.New)
+	if err != nil {
+		return record.Keys{}, record.Keys{}, errInternal(err, "cannot derive the keys")
+	}
+	clientKeys, serverKeys = s.aead.SplitKeyBlock(block)
+	return clientKeys, serverKeys, nil
+}
+
+// verifyData is the content of a Finished message.
+func (s *Suite) verifyData(master, transcript []byte, fromClient bool) ([]byte, error) {
+	if fromClient {
+		return prf.VerifyDataClient(master, transcript, s.hash.New)
+	}
+	return prf.VerifyDataServer(master, transcript, s.hash.New)
+}

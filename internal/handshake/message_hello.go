@@ -1,0 +1,363 @@
+package handshake
+
+import (
+	"slices"
+
+	"github.com/pion/dtls/v2/pkg/crypto/elliptic"
+	"github.com/pion/dtls/v2/pkg/protocol/extension"
+	"golang.org/x/crypto/cryptobyte"
+
+	"gdtls/internal/record"
+
+	"crypto/tls"
+)
+
+// ClientHello is what a client offers (RFC 6347 4.2.1, RFC 5246 7.4.1.2). Its
+// slices alias the message it was parsed from.
+type ClientHello struct {
+	Version            uint16
+	Random             [32]byte
+	SessionID          []byte
+	Cookie             []byte
+	Suites             []uint16
+	Compressions       []byte
+	ServerName         string
+	Groups             []elliptic.Curve
+	PointFormats       []byte
+	SignatureSchemes   []tls.SignatureScheme
+	ALPN               []string
+	ExtendedMaster     bool // RFC 7627
+	SecureRenegotiate  bool // RFC 5746, by extension or by SCSV
+	hasExtensions      bool
+	hasPointFormats    bool
+	hasGroups          bool
+	hasSignatureScheme bool
+}
+
+// serverHello is a server's choice (RFC 5246 7.4.1.3).
+type serverHello struct {
+	version           uint16
+	random            [32]byte
+	sessionID         []byte
+	suite             uint16
+	compression       uint8
+	serverNameAck     bool
+	pointFormats      bool
+	alpn              string
+	extendedMaster    bool
+	secureRenegotiate bool
+	extensions        []extension.TypeValue // in the order they came
+}
+
+func (h *ClientHello) marshal() []byte {
+	b := cryptobyte.NewBuilder(make([]byte, 0, 256))
+	b.AddUint16(h.Version)
+	b.AddBytes(h.Random[:])
+	addBytes8(b, h.SessionID)
+	addBytes8(b, h.Cookie)
+	b.AddUint16LengthPrefixed(func(b *cryptobyte.Builder) {
+		for _, id := range h.Suites {
+			b.AddUint16(id)
+		}
+	})
+	addBytes8(b, h.Compressions)
+	b.AddUint16LengthPrefixed(func(b *cryptobyte.Builder) {
+		if h.ServerName != "" {
+			addExtension(b, extension.ServerNameTypeValue, func(b *cryptobyte.Builder) {
+				b.AddUint16LengthPrefixed(func(b *cryptobyte.Builder) {
+					b.AddUint8(0) // host_name
+					b.AddUint16LengthPrefixed(func(b *cryptobyte.Builder) { b.AddBytes([]byte(h.ServerName)) })
+				})
+			})
+		}
+		if h.ExtendedMaster {
+			addExtension(b, extension.UseExtendedMasterSecretTypeValue, nil)
+		}
+		if h.SecureRenegotiate {
+			addExtension(b, extension.RenegotiationInfoTypeValue, func(b *cryptobyte.Builder) { b.AddUint8(0) })
+		}
+		if len(h.Groups) > 0 {
+			addExtension(b, extension.SupportedEllipticCurvesTypeValue, func(b *cryptobyte.Builder) {
+				b.AddUint16LengthPrefixed(func(b *cryptobyte.Builder) {
+					for _, g := range h.Groups {
+						b.AddUint16(uint16(g))
+					}
+				})
+			})
+		}
+		if len(h.PointFormats) > 0 {
+			addExtension(b, extension.SupportedPointFormatsTypeValue, func(b *cryptobyte.Builder) { addBytes8(b, h.PointFormats) })
+		}
+		if len(h.SignatureSchemes) > 0 {
+			addExtension(b, extension.SupportedSignatureAlgorithmsTypeValue, func(b *cryptobyte.Builder) {
+				addSchemes(b, h.SignatureSchemes)
+			})
+		}
+		if len(h.ALPN) > 0 {
+			addExtension(b, extension.ALPNTypeValue, func(b *cryptobyte.Builder) { addProtocols(b, h.ALPN) })
+		}
+	})
+	return b.BytesOrPanic() // lengths are bounded by the configuration, which the constructors check
+}
+
+// parseClientHello reads a ClientHello; body is kept by the result.
+func parseClientHello(body []byte) (*ClientHello, error) {
+	h := &ClientHello{}
+	if !h.unmarshal(body) {
+		return nil, errDecode("ClientHello")
+	}
+	return h, nil
+}
+
+func (h *ClientHello) unmarshal(body []byte) bool {
+	s := cryptobyte.String(body)
+	var suites cryptobyte.String
+	if !s.ReadUint16(&h.Version) || !s.CopyBytes(h.Random[:]) ||
+		!readBytes8(&s, &h.SessionID) || len(h.SessionID) > 32 ||
+		!readBytes8(&s, &h.Cookie) ||
+		!s.ReadUint16LengthPrefixed(&suites) || suites.Empty() || len(suites)%2 != 0 ||
+		!readBytes8(&s, &h.Compressions) || len(h.Compressions) == 0 {
+		return false
+	}
+	h.Suites = make([]uint16, 0, len(suites)/2)
+	for !suites.Empty() {
+		var id uint16
+		suites.ReadUint16(&id)
+		h.Suites = append(h.Suites, id)
+		if id == scsvRenegotiation {
+			h.SecureRenegotiate = true
+		}
+	}
+	if s.Empty() {
+		return true
+	}
+	h.hasExtensions = true
+	return eachExtension(&s, func(t extension.TypeValue, data cryptobyte.String) bool {
+		switch t {
+		case extension.ServerNameTypeValue:
+			return readServerName(data, &h.ServerName)
+		case extension.UseExtendedMasterSecretTypeValue:
+			h.ExtendedMaster = true
+			return data.Empty()
+		case extension.RenegotiationInfoTypeValue:
+			h.SecureRenegotiate = true
+			var info cryptobyte.String
+			return data.ReadUint8LengthPrefixed(&info) && data.Empty() && info.Empty()
+		case extension.SupportedEllipticCurvesTypeValue:
+			h.hasGroups = true
+			var list cryptobyte.String
+			if !data.ReadUint16LengthPrefixed(&list) || !data.Empty() || list.Empty() || len(list)%2 != 0 {
+				return false
+			}
+			for !list.Empty() {
+				var g uint16
+				list.ReadUint16(&g)
+				h.Groups = append(h.Groups, elliptic.Curve(g))
+			}
+		case extension.SupportedPointFormatsTypeValue:
+			h.hasPointFormats = true
+			return readBytes8(&data, &h.PointFormats) && data.Empty() && len(h.PointFormats) > 0
+		case extension.SupportedSignatureAlgorithmsTypeValue:
+			h.hasSignatureScheme = true
+			return readSchemes(&data, &h.SignatureSchemes) && data.Empty()
+		case extension.ALPNTypeValue:
+			return readProtocols(data, &h.ALPN)
+		}
+		return true // one that we do not know
+	}) && s.Empty()
+}
+
+func (h *serverHello) marshal() []byte {
+	b := cryptobyte.NewBuilder(make([]byte, 0, 96))
+	b.AddUint16(h.version)
+	b.AddBytes(h.random[:])
+	addBytes8(b, h.sessionID)
+	b.AddUint16(h.suite)
+	b.AddUint8(h.compression)
+	if !h.secureRenegotiate && !h.extendedMaster && !h.pointFormats && h.alpn == "" && !h.serverNameAck {
+		return b.BytesOrPanic() // a client that sent no extensions expects none
+	}
+	b.AddUint16LengthPrefixed(func(b *cryptobyte.Builder) {
+		if h.secureRenegotiate {
+			addExtension(b, extension.RenegotiationInfoTypeValue, func(b *cryptobyte.Builder) { b.AddUint8(0) })
+		}
+		if h.serverNameAck {
+			addExtension(b, extension.ServerNameTypeValue, nil)
+		}
+		if h.extendedMaster {
+			addExtension(b, extension.UseExtendedMasterSecretTypeValue, nil)
+		}
+		if h.pointFormats {
+			addExtension(b, extension.SupportedPointFormatsTypeValue, func(b *cryptobyte.Builder) { addBytes8(b, []byte{0}) })
+		}
+		if h.alpn != "" {
+			addExtension(b, extension.ALPNTypeValue, func(b *cryptobyte.Builder) { addProtocols(b, []string{h.alpn}) })
+		}
+	})
+	return b.BytesOrPanic()
+}
+
+func (h *serverHello) unmarshal(body []byte) bool {
+	s := cryptobyte.String(body)
+	if !s.ReadUint16(&h.version) || !s.CopyBytes(h.random[:]) ||
+		!readBytes8(&s, &h.sessionID) || len(h.sessionID) > 32 ||
+		!s.ReadUint16(&h.suite) || !s.ReadUint8(&h.compression) {
+		return false
+	}
+	if s.Empty() {
+		return true
+	}
+	return eachExtension(&s, func(t extension.TypeValue, data cryptobyte.String) bool {
+		h.extensions = append(h.extensions, t)
+		switch t {
+		case extension.ServerNameTypeValue:
+			// RFC 6066 3: the server's acknowledgement is empty.
+			h.serverNameAck = true
+			return data.Empty()
+		case extension.UseExtendedMasterSecretTypeValue:
+			h.extendedMaster = true
+			return data.Empty()
+		case extension.RenegotiationInfoTypeValue:
+			h.secureRenegotiate = true
+			var info cryptobyte.String
+			return data.ReadUint8LengthPrefixed(&info) && data.Empty() && info.Empty()
+		case extension.SupportedPointFormatsTypeValue:
+			h.pointFormats = true
+			var formats []byte
+			return readBytes8(&data, &formats) && data.Empty() && slices.Contains(formats, 0)
+		case extension.ALPNTypeValue:
+			var names []string
+			if !readProtocols(data, &names) || len(names) != 1 {
+				return false
+			}
+			h.alpn = names[0]
+		}
+		return true
+	}) && s.Empty()
+}
+
+// helloVerifyRequest is the body of a HelloVerifyRequest (RFC 6347 4.2.1).
+func appendHelloVerifyRequest(dst, cookie []byte) []byte {
+	dst = append(dst, byte(record.VersionDTLS10>>8), byte(record.VersionDTLS10&0xff), byte(len(cookie)))
+	return append(dst, cookie...)
+}
+
+func parseHelloVerifyRequest(body []byte) (cookie []byte, ok bool) {
+	s := cryptobyte.String(body)
+	var version uint16
+	return cookie, s.ReadUint16(&version) && version>>8 == 0xfe && readBytes8(&s, &cookie) && s.Empty()
+}
+
+// eachExtension reads an extensions block; one type may come but once
+// (RFC 5246 7.4.1.4).
+func eachExtension(s *cryptobyte.String, each func(extension.TypeValue, cryptobyte.String) bool) bool {
+	var block cryptobyte.String
+	if !s.ReadUint16LengthPrefixed(&block) {
+		return false
+	}
+	const most = 64 // more than are registered for one hello by far
+	var seen [most]extension.TypeValue
+	n := 0
+	for !block.Empty() {
+		var t uint16
+		var data cryptobyte.String
+		if n == most || !block.ReadUint16(&t) || !block.ReadUint16LengthPrefixed(&data) ||
+			slices.Contains(seen[:n], extension.TypeValue(t)) || !each(extension.TypeValue(t), data) {
+			return false
+		}
+		seen[n] = extension.TypeValue(t)
+		n++
+	}
+	return true
+}
+
+func readServerName(data cryptobyte.String, name *string) bool {
+	var list cryptobyte.String
+	if !data.ReadUint16LengthPrefixed(&list) || !data.Empty() || list.Empty() {
+		return false
+	}
+	for !list.Empty() {
+		var kind uint8
+		var value cryptobyte.String
+		if !list.ReadUint8(&kind) || !list.ReadUint16LengthPrefixed(&value) || value.Empty() {
+			return false
+		}
+		if kind != 0 {
+			continue
+		}
+		if *name != "" || len(value) > 255 || slices.Contains(value, 0) {
+			return false
+		}
+		*name = string(value)
+	}
+	return true
+}
+
+func readProtocols(data cryptobyte.String, names *[]string) bool {
+	var list cryptobyte.String
+	if !data.ReadUint16LengthPrefixed(&list) || !data.Empty() || list.Empty() {
+		return false
+	}
+	for !list.Empty() {
+		var name cryptobyte.String
+		if !list.ReadUint8LengthPrefixed(&name) || name.Empty() {
+			return false
+		}
+		*names = append(*names, string(name))
+	}
+	return true
+}
+
+func addProtocols(b *cryptobyte.Builder, names []string) {
+	b.AddUint16LengthPrefixed(func(b *cryptobyte.Builder) {
+		for _, name := range names {
+			addBytes8(b, []byte(name))
+		}
+	})
+}
+
+func readSchemes(s *cryptobyte.String, schemes *[]tls.SignatureScheme) bool {
+	var list cryptobyte.String
+	if !s.ReadUint16LengthPrefixed(&list) || list.Empty() || len(list)%2 != 0 {
+		return false
+	}
+	for !list.Empty() {
+		var scheme uint16
+		list.ReadUint16(&scheme)
+		*schemes = append(*schemes, tls.SignatureScheme(scheme))
+	}
+	return true
+}
+
+func addSchemes(b *cryptobyte.Builder, schemes []tls.SignatureScheme) {
+	b.AddUint16LengthPrefixed(func(b *cryptobyte.Builder) {
+		for _, s := range schemes {
+			b.AddUint16(uint16(s))
+		}
+	})
+}
+
+func addExtension(b *cryptobyte.Builder, t extension.TypeValue, body func(*cryptobyte.Builder)) {
+	b.AddUint16(uint16(t))
+	b.AddUint16LengthPrefixed(func(b *cryptobyte.Builder) {
+		if body != nil {
+			body(b)
+		}
+	})
+}
+
+func addBytes8(b *cryptobyte.Builder, v []byte) {
+	b.AddUint8LengthPrefixed(func(b *cryptobyte.Builder) { b.AddBytes(v) })
+}
+
+func addBytes16(b *cryptobyte.Builder, v []byte) {
+	b.AddUint16LengthPrefixed(func(b *cryptobyte.Builder) { b.AddBytes(v) })
+}
+
+func readBytes8(s *cryptobyte.String, out *[]byte) bool {
+	return s.ReadUint8LengthPrefixed((*cryptobyte.String)(out))
+}
+
+func readBytes16(s *cryptobyte.String, out *[]byte) bool {
+	return s.ReadUint16LengthPrefixed((*cryptobyte.String)(out))
+}

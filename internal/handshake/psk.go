@@ -1,0 +1,55 @@
+package handshake
+
+import (
+	"time"
+
+	"github.com/pion/dtls/v2/pkg/crypto/prf"
+	"github.com/pion/dtls/v2/pkg/protocol/alert"
+)
+
+// pskPremaster is the premaster secret of a plain pre-shared key (RFC 4279 2).
+func pskPremaster(key []byte) []byte { return prf.PSKPreMasterSecret(key) }
+
+// PSKIdentity is, on a server that asks AskPSK, the identity that the client gave.
+// It is the client's claim until Done.
+func (m *Machine) PSKIdentity() []byte { return m.session.PSKIdentity }
+
+// PSKHint is, on a client that asks AskPSK, the server's identity hint.
+func (m *Machine) PSKHint() []byte { return m.session.PSKHint }
+
+// AnswerPSK gives the pre-shared key, on a client with the identity that goes with
+// it. An empty key refuses: on a server the identity is unknown, on a client there
+// is nothing for the hint.
+func (m *Machine) AnswerPSK(identity, key []byte, now time.Time) {
+	if m.Question() != AskPSK {
+		return
+	}
+	refuse := func(err *Error) {
+		m.question = NoQuestion
+		m.fail(err)
+	}
+	switch {
+	case len(key) > MaxPSK:
+		refuse(NewError(KindInternal, alert.InternalError, "pre-shared key has %d bytes, at most %d are supported", len(key), MaxPSK))
+		return
+	case len(identity) > MaxPSKIdentity:
+		refuse(NewError(KindInternal, alert.InternalError, "identity of the pre-shared key has %d bytes, at most %d are supported", len(identity), MaxPSKIdentity))
+		return
+	}
+	switch s := m.side.(type) {
+	case *client:
+		if len(key) == 0 {
+			refuse(NewError(KindUnknownIdentity, alert.HandshakeFailure, "no pre-shared key was given for the server's hint %q", m.session.PSKHint))
+			return
+		}
+		m.session.PSKIdentity = append([]byte(nil), identity...)
+		s.psk = append([]byte(nil), key...)
+	case *server:
+		if len(key) == 0 {
+			refuse(NewError(KindUnknownIdentity, alertUnknownPSKIdentity, "client's pre-shared key identity %q is unknown", m.session.PSKIdentity))
+			return
+		}
+		s.psk = append([]byte(nil), key...)
+	}
+	m.answer(AskPSK, now)
+}

@@ -1,0 +1,340 @@
+package handshake
+
+import (
+	"crypto"
+	"crypto/tls"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/pion/dtls/v2/pkg/crypto/elliptic"
+	"github.com/pion/dtls/v2/pkg/protocol/alert"
+	"github.com/pion/dtls/v2/pkg/protocol/handshake"
+
+	"gdtls/internal/record"
+)
+
+// server is the state of a server between messages.
+type server struct {
+	awaits      serverState
+	certificate *Certificate
+	scheme      tls.SignatureScheme
+	group       elliptic.Curve
+	key         crypto.PublicKey // of the client's certificate, nil without one
+	exchange    clientKeyExchange
+	psk         []byte
+}
+
+type serverState uint8
+
+const (
+	awaitClientCertificate serverState = iota
+	awaitClientKeyExchange
+	awaitPSK
+	awaitCertificateVerify
+	awaitVerdict
+	awaitClientFinished
+)
+
+func (s serverState) String() string {
+	return [...]string{"Certificate", "ClientKeyExchange", "a pre-shared key", "CertificateVerify", "a decision", "Finished"}[s]
+}
+
+// NewServer answers a hello whose cookie was right. The machine exists even if
+// the hello cannot be served: then Err tells why and Output holds the alert.
+func NewServer(cfg *Config, verified *VerifiedHello, now time.Time) *Machine {
+	s := &server{}
+	m := newMachine(cfg, s, now)
+	m.out.plain.next = verified.sequence // RFC 6347 4.2.1
+	m.out.messageSeq = verified.seq
+	m.in.next = verified.seq + 1
+	m.stats.Records++
+	m.transcript = append(m.transcript, verified.message...)
+	if err := s.hello(m, verified.Hello, now); err != nil {
+		m.fail(err)
+	}
+	return m
+}
+
+func (s *server) isClient() bool { return false }
+
+func (s *server) outOfOrder(*Machine, *fragment, time.Time) (bool, error) { return false, nil }
+
+// hello negotiates and sends the flight from ServerHello to ServerHelloDone.
+func (s *server) hello(m *Machine, h *ClientHello, now time.Time) error {
+	if err := checkALPN(m.cfg.ALPN); err != nil {
+		return err
+	}
+	// DTLS versions count down: 1.2 is fefd, 1.0 is feff.
+	if h.Version>>8 != 0xfe || h.Version > record.VersionDTLS12 {
+		if slices.Contains(h.Suites, scsvFallback) {
+			return NewError(KindFallback, alertInappropriateFallback, "client fell back to protocol version %04x though DTLS 1.2 is supported", h.Version)
+		}
+		return NewError(KindVersion, alert.ProtocolVersion, "client offers protocol version %04x, only DTLS 1.2 is supported", h.Version)
+	}
+	if !slices.Contains(h.Compressions, 0) {
+		return errIllegal("client does not offer the null compression")
+	}
+	if err := s.choose(m, h); err != nil {
+		return err
+	}
+	session := &m.session
+	session.ClientRandom = h.Random
+	session.ServerRandom = newRandom()
+	session.ServerName = h.ServerName
+	session.ExtendedMaster = h.ExtendedMaster
+	session.ALPN = chooseALPN(h.ALPN, m.cfg.ALPN)
+	reply := serverHello{
+		version:           record.VersionDTLS12,
+		random:            session.ServerRandom,
+		suite:             m.suite.ID,
+		pointFormats:      m.suite.ecdhe && h.hasPointFormats,
+		alpn:              session.ALPN,
+		extendedMaster:    h.ExtendedMaster,
+		secureRenegotiate: h.SecureRenegotiate,
+	}
+	m.out.start(handshake.TypeClientHello)
+	m.addMessage(handshake.TypeServerHello, 0, reply.marshal())
+	if s.certificate != nil {
+		m.addMessage(handshake.TypeCertificate, 0, marshalCertificate(s.certificate.Chain))
+	}
+	if err := s.sendKeyExchange(m); err != nil {
+		return err
+	}
+	s.awaits = awaitClientKeyExchange
+	if m.cfg.ClientAuth != NoClientCertificate && !m.suite.PSK() {
+		request := certificateRequest{
+			types:       []byte{typeECDSASign, typeRSASign},
+			schemes:     supportedSchemes,
+			authorities: m.cfg.CertificateAuthorities,
+		}
+		m.addMessage(handshake.TypeCertificateRequest, 0, request.marshal())
+		s.awaits = awaitClientCertificate
+	}
+	m.addMessage(handshake.TypeServerHelloDone, 0, nil)
+	return m.send(now)
+}
+
+// choose picks the cipher suite and what goes with it. Between certificates and
+// pre-shared keys the client's order decides, since only the client knows for
+// which of them it has what it needs; within each, ours.
+func (s *server) choose(m *Machine, h *ClientHello) error {
+	enabled := m.cfg.enabled()
+	group, hasGroup := chooseGroup(h)
+	type candidate struct {
+		suite       *Suite
+		certificate *Certificate
+		scheme      tls.SignatureScheme
+	}
+	var best *candidate
+	bestFamily := len(h.Suites)
+	for _, suite := range enabled {
+		if !slices.Contains(h.Suites, suite.ID) || suite.ecdhe && !hasGroup {
+			continue
+		}
+		c := candidate{suite: suite}
+		if !suite.PSK() {
+			if c.certificate, c.scheme = certificateFor(m.cfg.Certificates, suite, h.SignatureSchemes); c.certificate == nil {
+				continue
+			}
+		}
+		family := slices.IndexFunc(h.Suites, func(id uint16) bool {
+			other := SuiteByID(id)
+			return other != nil && other.PSK() == suite.PSK()
+		})
+		if family < bestFamily {
+			best, bestFamily = &c, family
+		}
+	}
+	if best == nil {
+		return s.nothingInCommon(m, h, enabled, hasGroup)
+	}
+	m.suite, s.certificate, s.scheme, s.group = best.suite, best.certificate, best.scheme, group
+	return nil
+}
+
+// nothingInCommon says what each side offered.
+func (s *server) nothingInCommon(m *Machine, h *ClientHello, enabled []*Suite, hasGroup bool) error {
+	var ours []uint16
+	for _, suite := range enabled {
+		if suite.PSK() || len(m.cfg.Certificates) > 0 {
+			ours = append(ours, suite.ID)
+		}
+	}
+	if len(ours) == 0 {
+		return NewError(KindNoCommon, alert.HandshakeFailure, "server has neither a certificate nor a pre-shared key")
+	}
+	var detail strings.Builder
+	fmt.Fprintf(&detail, "client offers %s; server accepts %s", suiteNames(h.Suites), suiteNames(ours))
+	if !hasGroup {
+		fmt.Fprintf(&detail, "; client offers groups %v, server has %v", h.Groups, groups)
+	}
+	if len(m.cfg.Certificates) > 0 && slices.ContainsFunc(h.Suites, func(id uint16) bool {
+		suite := SuiteByID(id)
+		return suite != nil && !suite.PSK()
+	}) {
+		fmt.Fprintf(&detail, "; client verifies signatures %v", h.SignatureSchemes)
+	}
+	return NewError(KindNoCommon, alert.HandshakeFailure, "no cipher suite in common: %s", detail.String())
+}
+
+// chooseGroup takes our best group among the client's; a client that names none
+// takes any (RFC 8422 4).
+func chooseGroup(h *ClientHello) (elliptic.Curve, bool) {
+	if !h.hasGroups {
+		return elliptic.P256, true
+	}
+	for _, g := range groups {
+		if slices.Contains(h.Groups, g) {
+			return g, true
+		}
+	}
+	return 0, false
+}
+
+func certificateFor(certificates []*Certificate, suite *Suite, schemes []tls.SignatureScheme) (*Certificate, tls.SignatureScheme) {
+	for _, c := range certificates {
+		if c.auth != suite.auth {
+			continue
+		}
+		if scheme, ok := chooseScheme(schemes, c.Signer.Public()); ok {
+			return c, scheme
+		}
+	}
+	return nil, 0
+}
+
+func (s *server) sendKeyExchange(m *Machine) error {
+	var x serverKeyExchange
+	if m.suite.PSK() {
+		if len(m.cfg.PSKHint) == 0 {
+			return nil
+		}
+		x.hint = m.cfg.PSKHint
+	} else {
+		var err error
+		if m.ephemeral, err = newEphemeral(s.group); err != nil {
+			return err
+		}
+		x.group = s.group
+		x.publicKey = m.ephemeral.PublicKey().Bytes()
+		x.signed.scheme = s.scheme
+		x.signed.signature, err = sign(s.certificate.Signer, s.scheme,
+			m.session.ClientRandom[:], m.session.ServerRandom[:], x.params())
+		if err != nil {
+			return errInternal(err, "private key of the server certificate cannot sign")
+		}
+	}
+	m.addMessage(handshake.TypeServerKeyExchange, 0, x.marshal(m.suite))
+	return nil
+}
+
+func (s *server) handle(m *Machine, msg *message, now time.Time) error {
+	switch {
+	case s.awaits == awaitClientCertificate && msg.typ == handshake.TypeCertificate:
+		return s.clientCertificate(m, msg)
+	case s.awaits == awaitClientKeyExchange && msg.typ == handshake.TypeClientKeyExchange:
+		return s.clientKeyExchange(m, msg, now)
+	case s.awaits == awaitCertificateVerify && msg.typ == handshake.TypeCertificateVerify:
+		return s.certificateVerify(m, msg)
+	case s.awaits == awaitClientFinished && msg.typ == handshake.TypeFinished:
+		return s.finished(m, msg, now)
+	}
+	return errUnexpected(msg, s.awaits.String())
+}
+
+func (s *server) clientCertificate(m *Machine, msg *message) error {
+	chain, ok := parseCertificate(msg.body)
+	if !ok {
+		return errDecode("Certificate")
+	}
+	if len(chain) == 0 {
+		if m.cfg.ClientAuth == RequireClientCertificate {
+			return NewError(KindCertificateRequired, alert.HandshakeFailure, "client did not send a certificate")
+		}
+	} else {
+		key, err := m.takeChain(chain, 0)
+		if err != nil {
+			return err
+		}
+		s.key = key
+	}
+	m.addToTranscript(msg)
+	s.awaits = awaitClientKeyExchange
+	return nil
+}
+
+func (s *server) clientKeyExchange(m *Machine, msg *message, now time.Time) error {
+	if !s.exchange.unmarshal(m.suite, msg.body) {
+		return errDecode("ClientKeyExchange")
+	}
+	m.addToTranscript(msg)
+	if m.suite.PSK() {
+		if len(s.exchange.identity) > MaxPSKIdentity {
+			return NewError(KindUnknownIdentity, alertUnknownPSKIdentity, "client's identity has %d bytes, at most %d are accepted", len(s.exchange.identity), MaxPSKIdentity)
+		}
+		m.session.PSKIdentity = append([]byte(nil), s.exchange.identity...)
+		s.awaits = awaitPSK
+		m.ask(AskPSK)
+		return nil
+	}
+	premaster, err := agree(m.ephemeral, s.exchange.publicKey)
+	if err != nil {
+		return err
+	}
+	return s.keysKnown(m, premaster, now)
+}
+
+// keysKnown derives the keys. What waited for them may already hold the Finished,
+// so the state comes first.
+func (s *server) keysKnown(m *Machine, premaster []byte, now time.Time) error {
+	s.awaits = awaitClientFinished
+	if s.key != nil {
+		s.awaits = awaitCertificateVerify
+	}
+	return m.installKeys(premaster, now)
+}
+
+// certificateVerify checks that the client has the key of its certificate
+// (RFC 5246 7.4.8), and then asks whether it is welcome.
+func (s *server) certificateVerify(m *Machine, msg *message) error {
+	var v signed
+	if !v.unmarshal(msg.body) {
+		return errDecode("CertificateVerify")
+	}
+	if err := verify(s.key, v.scheme, v.signature, m.transcript); err != nil {
+		return err
+	}
+	m.addToTranscript(msg)
+	s.awaits = awaitVerdict
+	m.ask(AskCertificate)
+	return nil
+}
+
+func (s *server) answered(m *Machine, q Question, now time.Time) error {
+	switch q {
+	case AskPSK:
+		premaster := pskPremaster(s.psk)
+		s.psk = nil
+		return s.keysKnown(m, premaster, now)
+	case AskCertificate:
+		s.awaits = awaitClientFinished
+	}
+	return nil
+}
+
+func (s *server) finished(m *Machine, msg *message, now time.Time) error {
+	if err := m.checkFinished(msg); err != nil {
+		return err
+	}
+	m.out.start(noRepetition)
+	if err := m.addFinished(); err != nil {
+		return err
+	}
+	if err := m.send(now); err != nil {
+		return err
+	}
+	m.finish(&LastFlight{messages: m.out.flight, plain: m.out.plain})
+	return nil
+}

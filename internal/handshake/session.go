@@ -1,0 +1,42 @@
+package handshake
+
+import (
+	"crypto/x509"
+
+	"gdtls/internal/record"
+)
+
+// Session is what a handshake agreed on.
+type Session struct {
+	Version        uint16
+	Suite          *Suite
+	ExtendedMaster bool // RFC 7627 was used
+	Resumed        bool
+
+	MasterSecret   [48]byte
+	ClientRandom   [32]byte
+	ServerRandom   [32]byte
+	ClientFinished [finishedSize]byte
+	ServerFinished [finishedSize]byte
+	SessionID      []byte
+
+	PeerChain            [][]byte // DER, leaf first; nil if the peer showed none
+	CertificateRequested bool     // client: the server asked for a certificate
+	Authorities          [][]byte // client: DER names that the server gave with it, nil if it did not ask
+	ALPN                 string
+	ServerName           string // server: what the client asked for
+	PSKIdentity          []byte // of the key that was used
+	PSKHint              []byte // client: the server's hint
+
+	Sealer     *record.Sealer // epoch 1, ours
+	Opener     *record.Opener // epoch 1, the peer's
+	LastFlight *LastFlight    // nil where the peer cannot have missed it
+	Early      [][]byte       // application data that came before the end of the handshake
+}
+
+// peer is what is known about the other side while the handshake runs.
+type peer struct {
+	chain   [][]byte
+	leaf    *x509.Certificate
+	request *certificateRequest // client: the server's CertificateRequest
+}

@@ -1,0 +1,264 @@
+package handshake
+
+import (
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"fmt"
+	"math/big"
+	mathrand "math/rand/v2"
+	"sync"
+	"testing"
+	"time"
+)
+
+// keyKinds are the kinds of keys that a certificate may have.
+var keyKinds = []string{"ECDSA P-256", "ECDSA P-384", "Ed25519", "RSA"}
+
+var testCertificates sync.Map
+
+// testCertificate makes a self-signed certificate, once a kind.
+func testCertificate(t testing.TB, kind string) *Certificate {
+	t.Helper()
+	if c, ok := testCertificates.Load(kind); ok {
+		return c.(*Certificate)
+	}
+	var signer crypto.Signer
+	var err error
+	switch kind {
+	case "ECDSA P-256":
+		signer, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	case "ECDSA P-384":
+		signer, err = ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
+	case "Ed25519":
+		_, signer, err = ed25519.GenerateKey(rand.Reader)
+	case "RSA":
+		signer, err = rsa.GenerateKey(rand.Reader, 2048)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1),
+		Subject:      pkix.Name{CommonName: kind},
+		NotBefore:    time.Now().Add(-time.Hour),
+		NotAfter:     time.Now().Add(time.Hour),
+		DNSNames:     []string{"server.example"},
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, signer.Public(), signer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := NewCertificate([][]byte{der}, signer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	testCertificates.Store(kind, c)
+	return c
+}
+
+// link is how datagrams travel in a simulation. The zero value loses nothing and
+// takes no time.
+type link struct {
+	drop, duplicate float64
+	delay, jitter   time.Duration // jitter reorders
+	rng             *mathrand.Rand
+	tamper          func(fromClient bool, n int, datagram []byte) []byte // nil result: lost
+}
+
+// answers decide for a simulation's machines.
+type answers struct {
+	psk               map[string][]byte // identity to key, of the server
+	identity          string            // of the client
+	key               []byte
+	refuseServer      *Error
+	refuseClient      *Error
+	clientCertificate *Certificate
+}
+
+// simulation runs a client and a server in virtual time.
+type simulation struct {
+	client, server *Machine
+	cookies        *Cookies
+	serverConfig   *Config
+	answers        answers
+	link           link
+	now, start     time.Time
+	inFlight       []travelling
+	sent           [2]int
+	log            func(string, ...any)
+}
+
+type travelling struct {
+	at       time.Time
+	order    int
+	toServer bool
+	datagram []byte
+}
+
+func newSimulation(t testing.TB, client, server *Config, a answers, l link) *simulation {
+	t.Helper()
+	start := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	c, err := NewClient(client, start)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &simulation{client: c, cookies: NewCookies(start), serverConfig: server, answers: a, link: l, now: start, start: start}
+}
+
+func (s *simulation) post(datagram []byte, toServer bool) {
+	side := 0
+	if !toServer {
+		side = 1
+	}
+	n := s.sent[side]
+	s.sent[side]++
+	datagram = append([]byte(nil), datagram...)
+	if s.link.tamper != nil {
+		if datagram = s.link.tamper(toServer, n, datagram); datagram == nil {
+			return
+		}
+	}
+	copies := 1
+	if s.link.rng != nil {
+		if s.link.rng.Float64() < s.link.drop {
+			return
+		}
+		if s.link.rng.Float64() < s.link.duplicate {
+			copies = 2
+		}
+	}
+	for range copies {
+		at := s.now.Add(s.link.delay)
+		if s.link.jitter > 0 {
+			at = at.Add(time.Duration(s.link.rng.Int64N(int64(s.link.jitter))))
+		}
+		s.inFlight = append(s.inFlight, travelling{at, len(s.inFlight), toServer, append([]byte(nil), datagram...)})
+	}
+}
+
+// pump sends what the machines have and answers what they ask.
+func (s *simulation) pump() {
+	for again := true; again; {
+		again = false
+		for _, m := range []*Machine{s.client, s.server} {
+			if m == nil {
+				continue
+			}
+			for _, d := range m.Output() {
+				s.post(d, m == s.client)
+			}
+			if q := m.Question(); q != NoQuestion {
+				s.answer(m, q)
+				again = true
+			}
+		}
+	}
+}
+
+func (s *simulation) answer(m *Machine, q Question) {
+	switch {
+	case q == AskCertificate && m == s.client:
+		m.AnswerCertificate(s.answers.refuseServer, s.now)
+	case q == AskCertificate:
+		m.AnswerCertificate(s.answers.refuseClient, s.now)
+	case q == AskClientCertificate:
+		m.AnswerClientCertificate(s.answers.clientCertificate, s.now)
+	case q == AskPSK && m == s.client:
+		m.AnswerPSK([]byte(s.answers.identity), s.answers.key, s.now)
+	case q == AskPSK:
+		m.AnswerPSK(nil, s.answers.psk[string(m.PSKIdentity())], s.now)
+	}
+}
+
+func (s *simulation) over() bool {
+	settled := func(m *Machine) bool { return m != nil && (m.Done() || m.Err() != nil) }
+	return settled(s.client) && settled(s.server) ||
+		s.client.Err() != nil && s.server == nil
+}
+
+// run goes on until both sides are done or have failed, or the time is over.
+func (s *simulation) run(limit time.Duration) {
+	last := &LastFlight{}
+	for s.pump(); !s.over() && s.now.Sub(s.start) < limit; s.pump() {
+		// What is next: a datagram that arrives, or a timer.
+		next := -1
+		for i, d := range s.inFlight {
+			if next < 0 || d.at.Before(s.inFlight[next].at) ||
+				d.at.Equal(s.inFlight[next].at) && d.order < s.inFlight[next].order {
+				next = i
+			}
+		}
+		var timer *Machine
+		for _, m := range []*Machine{s.client, s.server} {
+			if m == nil || m.Deadline().IsZero() || next >= 0 && !m.Deadline().Before(s.inFlight[next].at) {
+				continue
+			}
+			if timer == nil || m.Deadline().Before(timer.Deadline()) {
+				timer = m
+			}
+		}
+		if timer != nil {
+			if d := timer.Deadline(); d.After(s.now) {
+				s.now = d
+			}
+			timer.Expire(s.now)
+			continue
+		}
+		if next < 0 {
+			return
+		}
+		d := s.inFlight[next]
+		s.inFlight = append(s.inFlight[:next], s.inFlight[next+1:]...)
+		s.now = d.at
+		switch {
+		case !d.toServer:
+			s.client.Receive(d.datagram, s.now)
+		case s.server == nil:
+			verified, reply := s.cookies.VerifyHello(d.datagram, []byte("192.0.2.1:1234"), nil, s.now)
+			if len(reply) > 0 {
+				s.post(reply, false)
+			}
+			if verified != nil {
+				s.server = NewServer(s.serverConfig, verified, s.now)
+			}
+		case s.server.Done():
+			// As a connection does it: the last flight again for each
+			// authenticated repetition of the client's Finished.
+			if last.messages == nil {
+				last = s.server.Session().LastFlight
+			}
+			if repeatsFinished(s.server.Session(), d.datagram) {
+				datagrams, err := last.Datagrams(s.server.Session().Sealer)
+				if err != nil {
+					panic(err)
+				}
+				for _, again := range datagrams {
+					s.post(again, false)
+				}
+			}
+		default:
+			s.server.Receive(d.datagram, s.now)
+		}
+	}
+}
+
+func (s *simulation) String() string {
+	describe := func(m *Machine) string {
+		switch {
+		case m == nil:
+			return "not started"
+		case m.Err() != nil:
+			return fmt.Sprintf("failed (%v)", m.Err())
+		case m.Done():
+			return "done"
+		}
+		return fmt.Sprintf("unfinished (awaits message %d, question %d)", m.in.next, m.Question())
+	}
+	return fmt.Sprintf("after %v: client %s, server %s", s.now.Sub(s.start), describe(s.client), describe(s.server))
+}
