@@ -30,8 +30,7 @@ type ccm struct {
 }
 
 // newCCM makes the mode with a nonce of 12 or 13 bytes, which leaves 3 or 2 for
-// the length of a message, and a tag of 4 to 16, an
-// even number.
+// the length of a message, and a tag of an even number of bytes, 4 to 16.
 func newCCM(block cipher.Block, nonceSize, tagSize int) *ccm {
 	return &ccm{block: block, nonceSize: uint8(nonceSize), tagSize: uint8(tagSize)}
 }
