@@ -1,0 +1,115 @@
+package datagram
+
+import (
+	"context"
+	"sync"
+	"time"
+)
+
+// past is a deadline that makes a blocked call return at once.
+var past = time.Unix(1, 0)
+
+// interrupt ends blocked calls of one direction of a net.PacketConn, by its
+// deadline: for a timeout, and for a context that is done.
+//
+// The registration with a context stays from call to call while the same Done
+// channel comes, so that a loop over one context allocates nothing. It may fire
+// after its call has ended. The rule that makes this harmless: a call arms
+// first and looks at its context afterwards, and when it is woken by a deadline
+// without its own reason, it arms and waits again.
+type interrupt struct {
+	setDeadline func(time.Time) error
+
+	mu    sync.Mutex
+	armed bool            // the conn has a deadline
+	done  <-chan struct{} // what is registered, nil for nothing
+	stop  func() bool     // ends the registration
+	turn  int             // counts registrations, so that an old one knows
+}
+
+// arm prepares for a call that ends at the deadline (zero for none) or with
+// ctx, whichever comes first.
+func (i *interrupt) arm(ctx context.Context, deadline time.Time) {
+	done := ctx.Done()
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if done != nil && done != i.done {
+		i.forget()
+		turn := i.turn
+		i.done = done
+		i.stop = context.AfterFunc(ctx, func() { i.fire(turn) })
+	}
+	if i.armed || !deadline.IsZero() {
+		// An error means that the conn is closed or knows no deadlines; the call
+		// itself then says so, or has to do without.
+		_ = i.setDeadline(deadline)
+		i.armed = !deadline.IsZero()
+	}
+}
+
+// fire wakes the blocked call.
+func (i *interrupt) fire(turn int) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if turn == i.turn {
+		_ = i.setDeadline(past)
+		i.armed = true
+	}
+}
+
+// forget ends the registration. The mutex is held.
+func (i *interrupt) forget() {
+	if i.stop != nil {
+		i.stop()
+	}
+	i.turn++
+	i.done, i.stop = nil, nil
+}
+
+// close ends the registration for good.
+func (i *interrupt) close() {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.forget()
+}
+
+// woken returns why a call that was woken by a deadline ends, nil if it was
+// woken for another's sake and is to wait again.
+func woken(ctx context.Context, deadline time.Time) error {
+	switch {
+	case ctx.Err() != nil:
+		return ErrorFromContext(ctx)
+	case !deadline.IsZero() && !time.Now().Before(deadline):
+		return ErrTimedOut
+	}
+	return nil
+}
+
+// turnstile lets one call at a time wait in one direction.
+type turnstile chan struct{}
+
+// enter waits for the caller's turn, no longer than to the deadline (zero for
+// none) or until ctx is done.
+func (t turnstile) enter(ctx context.Context, deadline time.Time) error {
+	select {
+	case t <- struct{}{}:
+		return nil
+	default:
+	}
+	var expired <-chan time.Time
+	if !deadline.IsZero() {
+		timer := time.NewTimer(time.Until(deadline))
+		defer timer.Stop()
+		expired = timer.C
+	}
+	select {
+	case t <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return ErrorFromContext(ctx)
+	case <-expired:
+		return ErrTimedOut
+	}
+}
+
+func (t turnstile) leave() { <-t }

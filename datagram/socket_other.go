@@ -1,0 +1,7 @@
+//go:build !unix
+
+package datagram
+
+// systemDriver returns nil: there are no readiness-based system calls here, so
+// every conn is driven through its own methods.
+func systemDriver(*Socket) driver { return nil }
