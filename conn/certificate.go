@@ -36,9 +36,9 @@ type TlsCertificate struct {
 
 // NewCertificate makes a TlsCertificate from Go's own type, which is the way
 // to use a private key that lies outside of the process: any crypto.Signer
-// with an ECDSA, RSA or Ed25519 public key. The certificates stand leaf first,
-// each followed by its issuer; they are sent to the peer in that order. The
-// private key may be nil. OCSP staples and timestamps are not used.
+// with an ECDSA, RSA or Ed25519 public key. The leaf stands first; it is sent
+// to the peer followed by its issuers, and by what else was given. The private
+// key may be nil. OCSP staples and timestamps are not used.
 //
 // The error is a BAD_CERTIFICATE TlsError.
 func NewCertificate(certificate tls.Certificate) (*TlsCertificate, error) {

@@ -7,6 +7,7 @@ import (
 	"encoding/pem"
 	"fmt"
 	"io"
+	"iter"
 	"os"
 	"path/filepath"
 	"slices"
@@ -228,31 +229,30 @@ func (b pemBlock) decode() (*pem.Block, error) {
 	return block, nil
 }
 
-// pemBlocks finds the blocks of a PEM text. Text between them is passed over.
-func pemBlocks(data []byte) func(yield func(pemBlock) bool) {
+// pemBlocks finds the blocks of a PEM text, in one pass. Text between them is
+// passed over.
+func pemBlocks(data []byte) iter.Seq[pemBlock] {
+	const header, dashes = "-----BEGIN ", "-----"
 	return func(yield func(pemBlock) bool) {
 		for {
-			start := bytes.Index(data, []byte("-----BEGIN "))
+			start := bytes.Index(data, []byte(header))
 			if start < 0 {
 				return
 			}
 			data = data[start:]
-			line, after, _ := bytes.Cut(data, []byte("\n"))
-			label, ok := strings.CutSuffix(strings.TrimRight(string(line[len("-----BEGIN "):]), " \t\r"), "-----")
+			line, body, _ := bytes.Cut(data, []byte("\n"))
+			label, ok := bytes.CutSuffix(bytes.TrimRight(line[len(header):], " \t\r"), []byte(dashes))
 			if !ok {
-				data = data[len("-----BEGIN "):]
+				data = data[len(header):]
 				continue
 			}
-			block := pemBlock{label: label}
-			footer := []byte("-----END " + label + "-----")
-			next := after
-			if end := bytes.Index(after, footer); end >= 0 {
-				length := len(data) - len(after) + end + len(footer)
-				// A header before the footer starts another block: this
-				// one has lost its own.
-				if !bytes.Contains(after[:end], []byte("-----BEGIN ")) {
-					block.text, next = data[:length], data[length:]
-				}
+			// The body holds no dashes: the first must be the footer's.
+			block := pemBlock{label: string(label)}
+			footer := []byte("-----END " + block.label + dashes)
+			next := body
+			if end := bytes.Index(body, []byte(dashes)); end >= 0 && bytes.HasPrefix(body[end:], footer) {
+				length := len(data) - len(body) + end + len(footer)
+				block.text, next = data[:length], data[length:]
 			}
 			if !yield(block) {
 				return

@@ -46,11 +46,14 @@ func TestTlsErrorCause(t *testing.T) {
 		t.Error("the cause does not unwrap")
 	}
 	var netError net.Error
-	if !errors.As(err, &netError) || netError.Timeout() || netError.Temporary() {
+	if !errors.As(err, &netError) || netError.Timeout() {
 		t.Error("an EOF is no time-out")
 	}
 	if e := newTlsError(TlsErrorMisc, context.DeadlineExceeded, "waiting"); !e.Timeout() || !e.Temporary() {
 		t.Error("a deadline is a time-out")
+	}
+	if newTlsError(TlsErrorMisc, io.EOF, "reading").Temporary() {
+		t.Error("an EOF is not temporary")
 	}
 	if ErrMisc.Timeout() {
 		t.Error("an error without cause is no time-out")
