@@ -19,9 +19,9 @@ import (
 const (
 	pemCertificate = "CERTIFICATE"
 	pemPrivateKey  = "PRIVATE KEY"
-	// maxFileBytes bounds what is read from a certificate file: several
-	// hundred times the size of a system's list of authorities would fit.
-	maxFileBytes = 64 << 20
+	// maxFileBytes bounds what is read from a certificate file. A system's
+	// list of all authorities has some 200 KiB.
+	maxFileBytes = 16 << 20
 )
 
 // NewCertificateFromPEM makes a certificate from PEM text: its first

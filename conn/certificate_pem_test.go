@@ -45,7 +45,8 @@ func TestCertificateFromPEM(t *testing.T) { // G110-G112, create, chain and no-c
 	ca := newTestCA(t, "CA")
 	intermediate := ca.intermediate(t, "intermediate")
 	leaf, stranger := intermediate.leaf(t), newTestCA(t, "stranger")
-	impostor := newTestCA(t, "intermediate") // the issuer's name, another key
+	// The issuer's name and key identifier, but another key.
+	impostor := newTestCA(t, "intermediate", func(c *x509.Certificate) { c.SubjectKeyId = intermediate.certificate.SubjectKeyId })
 	chain := leaf.pem() + intermediate.pem() + ca.pem()
 	key := leaf.keyPEM(t)
 	parameters := pemText("EC PARAMETERS", []byte{6, 8, 42, 134, 72, 206, 61, 3, 1, 7})
@@ -145,6 +146,16 @@ func TestCertificateFromFiles(t *testing.T) { // G114, G116, G119, list and bad 
 	}
 	if _, err := NewCertificateFromFile(missing); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("missing file: %v", err)
+	}
+	if _, err := NewCertificateFromFile(t.TempDir()); err == nil || errors.Is(err, ErrBadCertificate) {
+		t.Errorf("folder: %v", err)
+	}
+	huge := writeFile(t, "huge.pem", "")
+	if err := os.Truncate(huge, maxFileBytes+1); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := NewCertificateFromFile(huge); !errors.Is(err, ErrBadCertificate) || !strings.HasPrefix(err.Error(), huge+" is too large") {
+		t.Errorf("huge file: %v", err)
 	}
 	if _, err := NewCertificateFromFile(garbage); !errors.Is(err, ErrBadCertificate) || err.Error() != garbage+": no certificate in the PEM text" {
 		t.Errorf("garbage file: %v", err)

@@ -1,8 +1,12 @@
 package conn
 
 import (
+	"bytes"
 	"context"
+	"crypto"
 	"crypto/elliptic"
+	"crypto/md5"
+	"crypto/rand"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"errors"
@@ -116,6 +120,8 @@ func TestVerifyBrokenHashes(t *testing.T) {
 		"intermediate":         {weakIntermediate.leaf(t).chain(weakIntermediate), []*testAuthority{ecCA}, insecure},
 		"trusted intermediate": {weakIntermediate.leaf(t).chain(), []*testAuthority{weakIntermediate}, 0},
 		"weak authority":       {weakCA.leaf(t).chain(), []*testAuthority{weakCA}, insecure},
+		"leaf, MD5":            {signedOverMD5(t, rsaCA).chain(), []*testAuthority{rsaCA}, insecure},
+		"leaf, MD5, impostor":  {signedOverMD5(t, rsaCA).chain(), []*testAuthority{newTestCA(t, "RSA")}, insecure | unknownCA},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if got := verifyAt(t, test.chain, PurposeAuthenticateServer, testIdentity, test.trusted...); got != test.want {
@@ -123,6 +129,30 @@ func TestVerifyBrokenHashes(t *testing.T) {
 			}
 		})
 	}
+}
+
+// signedOverMD5 issues a leaf with a signature that crypto/x509 does not make:
+// it changes the object identifiers of another, which differ in one byte, and
+// signs again.
+func signedOverMD5(tb testing.TB, ca *testAuthority) *testAuthority {
+	tb.Helper()
+	leaf := ca.leaf(tb, withAlgorithm(x509.SHA256WithRSA))
+	rsaEncryption := []byte{0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1}
+	overMD5 := func(der []byte) []byte {
+		return bytes.ReplaceAll(der, append(rsaEncryption, 11), append(rsaEncryption, 4))
+	}
+	digest := md5.Sum(overMD5(leaf.certificate.RawTBSCertificate))
+	signature, err := ca.key.Sign(rand.Reader, digest[:], crypto.MD5)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	der := overMD5(leaf.certificate.Raw)
+	copy(der[len(der)-len(signature):], signature)
+	certificate, err := x509.ParseCertificate(der)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return &testAuthority{certificate, leaf.key}
 }
 
 // TestVerifyChains has the shapes of chains of G217, and more.
@@ -147,6 +177,9 @@ func TestVerifyChains(t *testing.T) {
 	})
 	short := root.intermediate(t, "short", func(c *x509.Certificate) { c.MaxPathLenZero = true })
 	belowShort := short.intermediate(t, "below short")
+	// The name and key identifier of upper, but another key.
+	impostor := root.intermediate(t, "upper", func(c *x509.Certificate) { c.SubjectKeyId = upper.certificate.SubjectKeyId })
+	upperForClients := root.crossSign(t, "upper", upper.key, withUsages(x509.ExtKeyUsageClientAuth))
 	clientsOnly := root.intermediate(t, "clients only", withUsages(x509.ExtKeyUsageClientAuth))
 
 	authorities := func(list ...*testAuthority) []*testAuthority { return list }
@@ -155,29 +188,33 @@ func TestVerifyChains(t *testing.T) {
 		trusted []*testAuthority
 		want    TlsCertificateFlags
 	}{
-		"chain":                         {leaf.chain(lower, upper), authorities(root), 0},
-		"redundant root":                {leaf.chain(lower, upper, root), authorities(root), 0},
-		"duplicate leaf":                {leaf.chain(leaf, lower, upper), authorities(root), 0},
-		"unordered":                     {leaf.chain(root, upper, lower), authorities(root), 0},
-		"alternative authority":         {leaf.chain(lower, upper, root), authorities(otherRoot, upperByOther), 0},
-		"second path sent":              {leaf.chain(lower, upper, upperByOther), authorities(otherRoot), 0},
-		"second path sent, first":       {leaf.chain(lower, upperByOther, upper), authorities(otherRoot), 0},
-		"expired path and good path":    {leaf.chain(lower, expiredUpper, upper), authorities(root), 0},
-		"trusted intermediate":          {leaf.chain(), authorities(lower), 0},
-		"trusted leaf":                  {leaf.chain(), authorities(leaf), 0},
-		"missing intermediate":          {leaf.chain(upper, root), authorities(root), unknownCA},
-		"invalid, alternative":          {leaf.chain(lower), authorities(otherRoot), unknownCA},
-		"nothing trusted":               {leaf.chain(lower, upper, root), nil, unknownCA},
-		"expired intermediate":          {leaf.chain(lower, expiredUpper), authorities(root), isExpired},
-		"expired intermediate, unknown": {leaf.chain(lower, expiredUpper), nil, isExpired | unknownCA},
-		"cyclic":                        {b.leaf(t).chain(b, aByB), authorities(root), unknownCA},
-		"cyclic, trusted":               {b.leaf(t).chain(b, aByB), authorities(a), 0},
-		"name constraint":               {limited.leaf(t).chain(limited), authorities(root), generic},
-		"name constraint kept":          {limited.leaf(t, withNames([]string{"inside.example"})).chain(limited), authorities(root), badIdentity},
-		"path length":                   {belowShort.leaf(t).chain(belowShort, short), authorities(root), generic},
-		"authority for another purpose": {clientsOnly.leaf(t).chain(clientsOnly), authorities(root), generic},
-		"issuer is no authority":        {issuedByLeaf(t, noCA).chain(noCA), authorities(root), unknownCA},
-		"expired root":                  {oldRoot.leaf(t).chain(), authorities(oldRoot), isExpired},
+		"chain":                                     {leaf.chain(lower, upper), authorities(root), 0},
+		"redundant root":                            {leaf.chain(lower, upper, root), authorities(root), 0},
+		"duplicate leaf":                            {leaf.chain(leaf, lower, upper), authorities(root), 0},
+		"unordered":                                 {leaf.chain(root, upper, lower), authorities(root), 0},
+		"alternative authority":                     {leaf.chain(lower, upper, root), authorities(otherRoot, upperByOther), 0},
+		"second path sent":                          {leaf.chain(lower, upper, upperByOther), authorities(otherRoot), 0},
+		"second path sent, first":                   {leaf.chain(lower, upperByOther, upper), authorities(otherRoot), 0},
+		"expired path and good path":                {leaf.chain(lower, expiredUpper, upper), authorities(root), 0},
+		"trusted intermediate":                      {leaf.chain(), authorities(lower), 0},
+		"trusted leaf":                              {leaf.chain(), authorities(leaf), 0},
+		"missing intermediate":                      {leaf.chain(upper, root), authorities(root), unknownCA},
+		"invalid, alternative":                      {leaf.chain(lower), authorities(otherRoot), unknownCA},
+		"nothing trusted":                           {leaf.chain(lower, upper, root), nil, unknownCA},
+		"path for another purpose and good path":    {leaf.chain(lower, upperForClients, upper), authorities(root), 0},
+		"expired path and path for another purpose": {leaf.chain(lower, expiredUpper, upperForClients), authorities(root), generic},
+		"impostor":                                  {leaf.chain(lower, impostor), authorities(root), unknownCA},
+		"impostor and good path":                    {leaf.chain(lower, impostor, upper), authorities(root), 0},
+		"expired intermediate":                      {leaf.chain(lower, expiredUpper), authorities(root), isExpired},
+		"expired intermediate, unknown":             {leaf.chain(lower, expiredUpper), nil, isExpired | unknownCA},
+		"cyclic":                                    {b.leaf(t).chain(b, aByB), authorities(root), unknownCA},
+		"cyclic, trusted":                           {b.leaf(t).chain(b, aByB), authorities(a), 0},
+		"name constraint":                           {limited.leaf(t).chain(limited), authorities(root), generic},
+		"name constraint kept":                      {limited.leaf(t, withNames([]string{"inside.example"})).chain(limited), authorities(root), badIdentity},
+		"path length":                               {belowShort.leaf(t).chain(belowShort, short), authorities(root), generic},
+		"authority for another purpose":             {clientsOnly.leaf(t).chain(clientsOnly), authorities(root), generic},
+		"issuer is no authority":                    {issuedByLeaf(t, noCA).chain(noCA), authorities(root), unknownCA},
+		"expired root":                              {oldRoot.leaf(t).chain(), authorities(oldRoot), isExpired},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if got := verifyAt(t, test.chain, PurposeAuthenticateServer, testIdentity, test.trusted...); got != test.want {
