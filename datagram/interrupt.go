@@ -112,4 +112,17 @@ func (t turnstile) enter(ctx context.Context, deadline time.Time) error {
 	}
 }
 
+// take is enter for a call with a timeout, which when that is 0 does not wait.
+func (t turnstile) take(ctx context.Context, timeout time.Duration, deadline time.Time) error {
+	if timeout != 0 {
+		return t.enter(ctx, deadline)
+	}
+	select {
+	case t <- struct{}{}:
+		return nil
+	default:
+		return ErrWouldBlock
+	}
+}
+
 func (t turnstile) leave() { <-t }

@@ -18,8 +18,8 @@ import (
 //
 // Any other net.PacketConn, also one that wraps a UDPConn, is used by its
 // ReadFrom and WriteTo alone. Its first receive, or first wait for In, starts
-// one goroutine that reads ahead into a queue of 256 datagrams; when that is
-// full, further ones are dropped and counted, as in a full socket buffer. The
+// one goroutine that reads ahead into a queue of 256 datagrams, so a first poll
+// finds nothing yet; when the queue is full, further ones are dropped and counted, as in a full socket buffer. The
 // goroutine ends when the Socket or the PacketConn is closed. A send with
 // timeout 0 may take up to a millisecond there, and MsgPeek, MsgDontRoute and
 // MsgWaitForOne are the flags known.

@@ -32,7 +32,7 @@ func (c *sysCall) receive(fd uintptr, m *InputMessage, flags MsgFlags) error {
 	if errno != 0 {
 		return errno
 	}
-	if n == 0 && c.socket.kind == unix.SOCK_SEQPACKET {
+	if n == 0 && c.socket.kind == unix.SOCK_SEQPACKET && c.header.Flags&unix.MSG_TRUNC == 0 {
 		return errEndOfStream
 	}
 	// With MSG_TRUNC asked for, the kernel returns the datagram's own length.

@@ -26,7 +26,7 @@ func (c *sysCall) receive(fd uintptr, m *InputMessage, flags MsgFlags) error {
 	if err != nil {
 		return err
 	}
-	if n == 0 && c.socket.kind == unix.SOCK_SEQPACKET {
+	if n == 0 && c.socket.kind == unix.SOCK_SEQPACKET && got&unix.MSG_TRUNC == 0 {
 		return errEndOfStream
 	}
 	m.BytesReceived = min(n, size(m.Vectors))

@@ -1,0 +1,127 @@
+package datagram
+
+import (
+	"context"
+	"net"
+	"net/netip"
+	"testing"
+	"time"
+)
+
+// exchange returns a function that sends a batch from a to b and receives it.
+func exchange(t testing.TB, p pair, batch int, timeout time.Duration) func() {
+	payload := make([]byte, 1200)
+	out, in := make([]OutputMessage, batch), make([]InputMessage, batch)
+	for i := range out {
+		out[i] = OutputMessage{Address: p.toB, Vectors: [][]byte{payload[:500], payload[500:]}}
+		in[i].Vectors = [][]byte{make([]byte, 500), make([]byte, 1000)}
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	t.Cleanup(cancel)
+	return func() {
+		if n, err := p.a.SendMessages(ctx, out, MsgNone, timeout); n != batch || err != nil {
+			t.Fatal(n, err)
+		}
+		if n, err := p.b.ReceiveMessages(ctx, in, MsgNone, timeout); n != batch || err != nil {
+			t.Fatal(n, err)
+		}
+	}
+}
+
+// Moving datagrams allocates nothing, whatever the timeout.
+func TestAllocations(t *testing.T) {
+	if raceEnabled {
+		t.Skip("allocations cannot be counted under the race detector")
+	}
+	for _, name := range []string{"udp4 connected", "udp4", "udp6", "dual stack", "unixgram", "unixgram named", "unixpacket", "pipe"} {
+		makePair, ok := pairs[name]
+		if !ok {
+			continue // not on this system
+		}
+		t.Run(name, func(t *testing.T) {
+			p := makePair(t)
+			for _, timeout := range []time.Duration{-1, 0, time.Minute} {
+				move := exchange(t, p, 4, timeout)
+				move()
+				if n := testing.AllocsPerRun(200, move); n != 0 {
+					t.Errorf("timeout %v: %v allocations for 4 datagrams", timeout, n)
+				}
+			}
+			poll := func() {
+				if now := p.b.ConditionCheck(In | Out); now != Out {
+					t.Fatal(now)
+				}
+				if _, err := p.b.ReceiveMessages(background, nil, MsgNone, 0); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if n := testing.AllocsPerRun(200, poll); n != 0 {
+				t.Errorf("%v allocations for a look", n)
+			}
+			in := inputs(1, 10)
+			empty := func() {
+				if _, err := p.b.ReceiveMessages(background, in, MsgNone, 0); err != ErrWouldBlock {
+					t.Fatal(err)
+				}
+			}
+			if n := testing.AllocsPerRun(200, empty); n != 0 {
+				t.Errorf("%v allocations for a poll in vain", n)
+			}
+		})
+	}
+}
+
+// The speed of one datagram of 1,200 bytes there, one by one: the package beside
+// the bare conn.
+func BenchmarkOneByOne(b *testing.B) {
+	payload, buf := make([]byte, 1200), make([]byte, 2000)
+	b.Run("bare", func(b *testing.B) {
+		from, to := listen(b, "udp4", "127.0.0.1:0"), listen(b, "udp4", "127.0.0.1:0")
+		defer from.Close()
+		defer to.Close()
+		target := netip.MustParseAddrPort(to.LocalAddr().String())
+		b.ReportAllocs()
+		for b.Loop() {
+			if _, _, err := from.WriteMsgUDPAddrPort(payload, nil, target); err != nil {
+				b.Fatal(err)
+			}
+			if _, _, _, _, err := to.ReadMsgUDPAddrPort(buf, nil); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	for _, name := range []string{"udp4", "udp4 connected", "opaque", "pipe"} {
+		b.Run(name, func(b *testing.B) {
+			p := pairs[name](b)
+			out := []OutputMessage{{Address: p.toB, Vectors: [][]byte{payload}}}
+			in := []InputMessage{{Vectors: [][]byte{buf}}}
+			ctx, cancel := context.WithCancel(context.Background())
+			defer cancel()
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := p.a.SendMessages(ctx, out, MsgNone, -1); err != nil {
+					b.Fatal(err)
+				}
+				if _, err := p.b.ReceiveMessages(ctx, in, MsgNone, -1); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+// The same in batches of 32.
+func BenchmarkBatch(b *testing.B) {
+	for _, name := range []string{"udp4", "pipe"} {
+		b.Run(name, func(b *testing.B) {
+			move := exchange(b, pairs[name](b), 32, -1)
+			b.ReportAllocs()
+			for b.Loop() {
+				move()
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/32, "ns/datagram")
+		})
+	}
+}
+
+var _ net.PacketConn = hidden{}
