@@ -48,7 +48,7 @@ func NewClient(cfg *Config, now time.Time) (*Machine, error) {
 	if len(offered) == 0 {
 		return nil, errInternal(nil, "no cipher suite is enabled: pre-shared key suites need a key")
 	}
-	if err := checkALPN(cfg.ALPN); err != nil {
+	if err := cfg.check(); err != nil {
 		return nil, err
 	}
 	c := &client{hello: ClientHello{
@@ -87,7 +87,8 @@ func NewClient(cfg *Config, now time.Time) (*Machine, error) {
 	return m, nil
 }
 
-func (c *client) isClient() bool { return true }
+func (c *client) isClient() bool  { return true }
+func (c *client) awaited() string { return c.awaits.String() }
 
 func (c *client) sendHello(m *Machine, now time.Time) error {
 	m.transcript = m.transcript[:0] // RFC 6347 4.2.1: only the last hello counts
@@ -116,7 +117,8 @@ func (c *client) outOfOrder(m *Machine, f *fragment, now time.Time) (bool, error
 	}
 	c.hellos++
 	c.hello.Cookie = append([]byte(nil), cookie...)
-	m.in = inbound{next: f.MessageSequence + 1}
+	m.in.restart(f.MessageSequence + 1)
+	m.clock.progress = now
 	return true, c.sendHello(m, now)
 }
 
@@ -160,6 +162,12 @@ func (c *client) serverHello(m *Machine, msg *message) error {
 	if h.compression != 0 {
 		return errIllegal("server chose compression, which was not offered")
 	}
+	if h.renegotiates {
+		return errRenegotiates("server")
+	}
+	if h.compressedOnly {
+		return errIllegal("server does not take uncompressed points, the only ones that are left")
+	}
 	for _, t := range h.extensions {
 		if !c.offered(t) {
 			return NewError(KindProtocol, alert.UnsupportedExtension, "server answered with extension %d, which was not offered", uint16(t))
@@ -198,9 +206,9 @@ func (c *client) offered(t extension.TypeValue) bool {
 }
 
 func (c *client) certificate(m *Machine, msg *message) error {
-	chain, ok := parseCertificate(msg.body)
-	if !ok {
-		return errDecode("Certificate")
+	chain, err := parseCertificate(msg.body)
+	if err != nil {
+		return err
 	}
 	if len(chain) == 0 {
 		return NewError(KindBadCertificate, alert.DecodeError, "server sent no certificate")

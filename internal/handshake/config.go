@@ -5,6 +5,8 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"time"
+
+	"gdtls/internal/record"
 )
 
 // Limits against a hostile peer.
@@ -15,21 +17,29 @@ const (
 	MaxPSK         = 256
 
 	maxMessage       = 1 << 16 // bytes of one handshake message
-	maxReassembly    = 1 << 17 // bytes of all messages that wait to be complete
-	maxAhead         = 16      // messages beyond the one that is awaited
+	maxShortMessage  = 1 << 12 // of one where no certificate is expected
+	maxAhead         = 16      // messages that are kept: the awaited one and those behind it
 	maxRanges        = 64      // separate fragments of one message
 	maxEarly         = 16      // records kept that came before their time
 	maxEarlyBytes    = 1 << 15 // and their bytes
 	maxChain         = 16      // certificates of a peer
 	maxHellos        = 5       // HelloVerifyRequests that a client follows
-	maxUndecryptable = 3       // Finished messages that do not decrypt
+	maxUndecryptable = 3       // times that a Finished does not decrypt
+	maxSends         = 16      // of one flight, as far as the peer asks for them
+	maxServerName    = 255     // bytes of a server_name
+	maxAuthorities   = 1 << 15 // bytes of the CA names in a CertificateRequest
 )
 
 // Times of a handshake.
 const (
 	initialTimeout  = time.Second // RFC 6347 4.2.4.1
 	maximumTimeout  = 60 * time.Second
-	defaultPatience = 62 * time.Second // as the real Gio waits for a silent peer
+	defaultPatience = 62 * time.Second   // as the real Gio waits for a silent peer
+	repetitionPause = initialTimeout / 4 // what comes sooner after the first is its double, not a repetition
+
+	// A peer that speaks but does not go on is waited for so many times longer
+	// than a silent one.
+	stuckPatience = 3
 )
 
 // DefaultMTU is the size of the datagrams in bytes, without IP and UDP headers,
@@ -38,6 +48,8 @@ const (
 const (
 	DefaultMTU = 1400
 	smallMTU   = 548 // what every IPv4 host must take, less the headers
+
+	sendsUntilSmall = 3 // of a flight
 )
 
 // ClientAuth says what a server asks of its clients (G108).
@@ -71,7 +83,7 @@ func NewCertificate(chain [][]byte, signer crypto.Signer) (*Certificate, error) 
 type Config struct {
 	Suites   []uint16      // allowed cipher suites in order of preference; empty: all of ours
 	ALPN     []string      // application protocols; empty: the extension is not used
-	MTU      int           // bytes of a datagram during the handshake; 0: DefaultMTU
+	MTU      int           // bytes of a datagram during the handshake, at most 16384; 0: DefaultMTU
 	Patience time.Duration // how long a silent peer is waited for; 0: 62 s
 	PSK      bool          // pre-shared keys may be used: the machine asks for them
 
@@ -83,13 +95,37 @@ type Config struct {
 
 	Certificates           []*Certificate // server: one may be chosen by its key
 	ClientAuth             ClientAuth     // server
-	CertificateAuthorities [][]byte       // server: DER names for the CertificateRequest
-	PSKHint                []byte         // server: identity hint; empty: none
+	CertificateAuthorities [][]byte       // server: DER names for the CertificateRequest; more than 32 KB of them are not sent
+	PSKHint                []byte         // server: identity hint, at most MaxPSKIdentity bytes; empty: none
+}
+
+// check refuses what does not fit the wire.
+func (c *Config) check() error {
+	switch {
+	case len(c.ServerName) > maxServerName:
+		return errInternal(nil, "server name has %d bytes: at most %d are possible", len(c.ServerName), maxServerName)
+	case len(c.PSKHint) > MaxPSKIdentity:
+		return errInternal(nil, "pre-shared key identity hint has %d bytes: at most %d are supported", len(c.PSKHint), MaxPSKIdentity)
+	}
+	return checkALPN(c.ALPN)
+}
+
+// authorities are the CA names for a CertificateRequest. No name means that any
+// CA will do (RFC 5246 7.4.4), so that too many of them are better left out than
+// cut off.
+func (c *Config) authorities() [][]byte {
+	size := 0
+	for _, name := range c.CertificateAuthorities {
+		if size += 2 + len(name); len(name) == 0 || size > maxAuthorities {
+			return nil
+		}
+	}
+	return c.CertificateAuthorities
 }
 
 func (c *Config) mtu() int {
 	if c.MTU > 0 {
-		return c.MTU
+		return min(c.MTU, record.MaxPlaintext) // so that no record holds more
 	}
 	return DefaultMTU
 }

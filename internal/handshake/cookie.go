@@ -4,6 +4,7 @@ import (
 	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
+	"encoding/binary"
 	"hash"
 	"sync"
 	"sync/atomic"
@@ -29,58 +30,55 @@ type Cookies struct {
 
 // cookieSecrets are not changed once published.
 type cookieSecrets struct {
-	current, previous sync.Pool // of hash.Hash keyed with a secret
+	current, previous *cookieSecret
 	since             time.Time
-	secret            []byte
 }
 
 // NewCookies makes a random secret.
 func NewCookies(now time.Time) *Cookies {
 	c := &Cookies{}
-	secret := make([]byte, sha256.Size)
-	rand.Read(secret)
-	c.secrets.Store(newCookieSecrets(secret, secret, now))
+	c.secrets.Store(&cookieSecrets{current: newCookieSecret(), previous: newCookieSecret(), since: now})
 	return c
 }
 
-func newCookieSecrets(current, previous []byte, now time.Time) *cookieSecrets {
-	pool := func(secret []byte) sync.Pool {
-		return sync.Pool{New: func() any { return hmac.New(sha256.New, secret) }}
-	}
-	return &cookieSecrets{current: pool(current), previous: pool(previous), since: now, secret: current}
-}
-
+// at gives the secrets for a time; the first to come after their lifetime
+// replaces them.
 func (c *Cookies) at(now time.Time) *cookieSecrets {
 	s := c.secrets.Load()
 	if now.Sub(s.since) < cookieLifetime || !c.rotate.TryLock() {
 		return s
 	}
 	defer c.rotate.Unlock()
-	if s = c.secrets.Load(); now.Sub(s.since) < cookieLifetime {
+	s = c.secrets.Load()
+	age := now.Sub(s.since)
+	if age < cookieLifetime {
 		return s
 	}
-	secret := make([]byte, sha256.Size)
-	rand.Read(secret)
-	next := newCookieSecrets(secret, s.secret, now)
+	next := &cookieSecrets{current: newCookieSecret(), previous: s.current, since: now}
+	if age >= 2*cookieLifetime { // nobody came for so long: what it made is too old
+		next.previous = newCookieSecret()
+	}
 	c.secrets.Store(next)
 	return next
 }
 
 // VerifiedHello is a ClientHello whose cookie was right: what NewServer needs.
 type VerifiedHello struct {
-	Hello *ClientHello
+	Hello *ClientHello // in part only if the hello is malformed, which NewServer tells the client
 
-	message  []byte // the whole message with its header, for the transcript
-	seq      uint16 // message_seq
-	sequence uint64 // of its record, which the server's first record takes over
+	malformed bool
+	message   []byte // the whole message with its header, for the transcript
+	seq       uint16 // message_seq
+	sequence  uint64 // of its record, which the server's first record takes over
 }
 
 // VerifyHello looks at the first datagram of an unknown peer. If it is a
 // ClientHello with the right cookie, verified is what NewServer needs. If it is
-// one without, reply is the HelloVerifyRequest to send, appended to dst and never
-// longer than the datagram. If it is anything else, both are empty. A hello that
-// is fragmented is dropped, since nothing is kept. peer names the sender, such as
-// by address and port.
+// one without, reply is dst with the HelloVerifyRequest to send appended, which
+// is never longer than the datagram. If it is anything else, both are nil. A hello
+// that is fragmented is dropped, since nothing is kept. peer names the sender,
+// such as by address and port. Nothing is allocated before the cookie is right,
+// as long as dst has room.
 func (c *Cookies) VerifyHello(datagram, peer, dst []byte, now time.Time) (verified *VerifiedHello, reply []byte) {
 	rec, _, ok := record.Next(datagram)
 	if !ok || rec.Type != record.TypeHandshake || rec.Epoch != 0 {
@@ -90,64 +88,93 @@ func (c *Cookies) VerifyHello(datagram, peer, dst []byte, now time.Time) (verifi
 	if !ok || f.Type != handshake.TypeClientHello || f.FragmentLength != f.Length {
 		return nil, nil
 	}
-	cookie, before, after, ok := cookieParts(f.data)
+	covered, ok := coveredByCookie(f.data)
 	if !ok {
 		return nil, nil
 	}
 	secrets := c.at(now)
-	var buf [sha256.Size]byte
-	if len(cookie) == sha256.Size &&
-		(hmac.Equal(cookie, computeCookie(&secrets.current, buf[:0], peer, before, after)) ||
-			hmac.Equal(cookie, computeCookie(&secrets.previous, buf[:0], peer, before, after))) {
-		message := append([]byte(nil), rec.Fragment()[:handshake.HeaderLength+len(f.data)]...)
-		hello, err := parseClientHello(message[handshake.HeaderLength:])
-		if err != nil {
-			return nil, nil
+	right := secrets.current.cookie(peer, &covered)
+	if hmac.Equal(covered.cookie, right[:]) {
+		return newVerifiedHello(&rec, &f), nil
+	}
+	if len(covered.cookie) == len(right) {
+		if old := secrets.previous.cookie(peer, &covered); hmac.Equal(covered.cookie, old[:]) {
+			return newVerifiedHello(&rec, &f), nil
 		}
-		return &VerifiedHello{Hello: hello, message: message, seq: f.MessageSequence, sequence: rec.Sequence}, nil
 	}
 	var body [3 + sha256.Size]byte
 	var message [handshake.HeaderLength + len(body)]byte
-	request := appendHelloVerifyRequest(body[:0], computeCookie(&secrets.current, buf[:0], peer, before, after))
-	content := append(appendHeader(message[:0], handshake.TypeHelloVerifyRequest, len(request), 0, 0, len(request)), request...)
-	start := len(dst)
-	// The hello's record sequence number is taken over (RFC 6347 4.2.1).
-	reply = record.AppendPlaintext(dst, record.TypeHandshake, record.VersionDTLS10, rec.Sequence, content)
-	if len(reply)-start > len(datagram) {
+	request := appendHelloVerifyRequest(body[:0], right[:])
+	// Since nothing is kept, the numbers of the answer are the hello's: that of the
+	// record (RFC 6347 4.2.1) and that of the message, so that a client that is
+	// asked twice finds every number once.
+	content := append(appendHeader(message[:0], handshake.TypeHelloVerifyRequest, len(request), f.MessageSequence, 0, len(request)), request...)
+	if record.HeaderSize+len(content) > len(datagram) {
 		return nil, nil
 	}
-	return nil, reply
+	return nil, record.AppendPlaintext(dst, record.TypeHandshake, record.VersionDTLS10, rec.Sequence, content)
 }
 
-// cookieParts gives the cookie of a hello and what stands before and behind it as
-// far as the cookie covers it: version, random, session_id, cipher_suites and
+func newVerifiedHello(rec *record.Record, f *fragment) *VerifiedHello {
+	v := &VerifiedHello{Hello: &ClientHello{}, seq: f.MessageSequence, sequence: rec.Sequence}
+	v.message = append(v.message, rec.Fragment()[:handshake.HeaderLength+len(f.data)]...)
+	v.malformed = !v.Hello.unmarshal(v.message[handshake.HeaderLength:])
+	return v
+}
+
+// cookieCover is a hello's cookie, and what stands before and behind it as far as
+// the cookie covers it: version, random and session_id, cipher_suites and
 // compression_methods.
-func cookieParts(body []byte) (cookie, before, after []byte, ok bool) {
+type cookieCover struct {
+	cookie, before, after []byte
+}
+
+func coveredByCookie(body []byte) (c cookieCover, ok bool) {
 	s := cryptobyte.String(body)
 	var session, suites, compressions []byte
 	if !s.Skip(2+32) || !readBytes8(&s, &session) {
-		return nil, nil, nil, false
+		return c, false
 	}
-	before = body[:len(body)-len(s)]
-	if !readBytes8(&s, &cookie) {
-		return nil, nil, nil, false
+	c.before = body[:len(body)-len(s)]
+	if !readBytes8(&s, &c.cookie) {
+		return c, false
 	}
-	after = s
+	c.after = s
 	if !readBytes16(&s, &suites) || !readBytes8(&s, &compressions) {
-		return nil, nil, nil, false
+		return c, false
 	}
-	return cookie, before, after[:len(after)-len(s)], true
+	c.after = c.after[:len(c.after)-len(s)]
+	return c, true
 }
 
-func computeCookie(pool *sync.Pool, dst, peer, before, after []byte) []byte {
-	mac := pool.Get().(hash.Hash)
-	defer pool.Put(mac)
+// cookieSecret makes cookies. Its pool keeps keyed MACs, of which each call needs
+// one for itself.
+type cookieSecret struct {
+	macs sync.Pool // of *cookieMAC
+}
+
+type cookieMAC struct {
+	hash.Hash
+	peer []byte // with its length before it
+	sum  [sha256.Size]byte
+}
+
+func newCookieSecret() *cookieSecret {
+	secret := make([]byte, sha256.Size)
+	rand.Read(secret)
+	return &cookieSecret{macs: sync.Pool{New: func() any { return &cookieMAC{Hash: hmac.New(sha256.New, secret)} }}}
+}
+
+func (s *cookieSecret) cookie(peer []byte, c *cookieCover) (cookie [sha256.Size]byte) {
+	mac := s.macs.Get().(*cookieMAC)
+	defer s.macs.Put(mac)
 	mac.Reset()
-	var n [1]byte
-	n[0] = byte(len(peer)) // so that address and hello cannot be shifted into each other
-	mac.Write(n[:])
-	mac.Write(peer)
-	mac.Write(before)
-	mac.Write(after)
-	return mac.Sum(dst)
+	// With its length, so that peer and hello cannot be shifted into each other.
+	mac.peer = binary.BigEndian.AppendUint32(mac.peer[:0], uint32(len(peer)))
+	mac.peer = append(mac.peer, peer...)
+	mac.Write(mac.peer)
+	mac.Write(c.before)
+	mac.Write(c.after)
+	copy(cookie[:], mac.Sum(mac.sum[:0]))
+	return cookie
 }

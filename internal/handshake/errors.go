@@ -63,6 +63,12 @@ func errIllegal(format string, args ...any) *Error {
 	return NewError(KindProtocol, alert.IllegalParameter, format, args...)
 }
 
+// errRenegotiates refuses a hello that continues a connection that we do not have
+// (RFC 5746 3.4, 3.6).
+func errRenegotiates(who string) *Error {
+	return NewError(KindProtocol, alert.HandshakeFailure, "%s's hello is for the renegotiation of another connection", who)
+}
+
 func errInternal(cause error, format string, args ...any) *Error {
 	e := NewError(KindInternal, alert.InternalError, format, args...)
 	e.cause = cause

@@ -136,8 +136,12 @@ func (o *outbound) addChangeCipherSpec() {
 // send puts the flight, for the first time or again, into the queue.
 func (o *outbound) send(now time.Time) error {
 	mtu := o.mtu
-	if o.sends >= 3 {
+	if o.sends >= sendsUntilSmall {
 		mtu = min(mtu, smallMTU)
+	}
+	if len(o.flight) == 1 && o.flight[0].typ == handshake.TypeClientHello {
+		// A server that keeps nothing before the cookie cannot put a hello together.
+		mtu = max(mtu, record.HeaderSize+handshake.HeaderLength+len(o.flight[0].body))
 	}
 	datagrams, err := pack(o.flight, mtu, o.version, &o.plain, o.sealer)
 	if err != nil {
@@ -152,9 +156,10 @@ func (o *outbound) send(now time.Time) error {
 
 // repeat sends the flight again since the peer's repetition shows that it missed
 // it, but not twice within a short time: a flight may come in several datagrams,
-// and the network may double them.
+// and the network may double them. Nor does it do so for ever, since anybody may
+// forge a repetition: after maxSends only the timer counts.
 func (o *outbound) repeat(now time.Time) error {
-	if len(o.flight) == 0 || now.Sub(o.sent) < initialTimeout/4 {
+	if len(o.flight) == 0 || o.sends >= maxSends || now.Sub(o.sent) < repetitionPause {
 		return nil
 	}
 	return o.send(now)

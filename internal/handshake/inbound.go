@@ -27,21 +27,25 @@ func (p *partial) complete() bool {
 }
 
 // inbound puts fragments together (RFC 6347 4.2.3) and gives messages in order.
-// What it keeps is bounded by maxAhead, maxReassembly and maxRanges.
+// What it keeps is bounded: by limit, maxAhead and maxRanges, and by twice the
+// limit for all messages together.
 type inbound struct {
-	next  uint16             // message_seq that is awaited
-	slots [maxAhead]*partial // of next, next+1, ... at seq % maxAhead
-	size  int                // bytes of all bodies in slots
+	next      uint16             // message_seq that is awaited
+	limit     int                // bytes of one message
+	slots     [maxAhead]*partial // of next, next+1, ... at seq % maxAhead
+	size      int                // bytes of all bodies in slots
+	discarded uint64             // messages that were begun and given up
 }
 
 // fate says what became of a fragment.
 type fate uint8
 
 const (
-	fateDropped fate = iota // malformed, contradictory or over a bound
+	fateDropped fate = iota // tells nothing, or is over a bound
 	fateOld                 // of a message that has been taken already
 	fateKnown               // nothing new
 	fateKept                // something new
+	fateTooLong             // of the message that is awaited, which is over the limit
 )
 
 // fragment is one fragment of a handshake message with its header.
@@ -64,33 +68,54 @@ func nextFragment(content []byte) (f fragment, rest []byte, ok bool) {
 	return f, content[f.FragmentLength:], true
 }
 
-// add takes a fragment that came in a record of the given epoch.
+// add takes a fragment that came in a record of the given epoch. Where fragments
+// contradict each other the later one wins, so that a damaged or forged one does
+// harm only until the peer repeats its message; but what is authenticated always
+// wins over what is not.
 func (in *inbound) add(f *fragment, epoch uint16) fate {
 	ahead := f.MessageSequence - in.next
 	switch {
 	case ahead >= 1<<15:
 		return fateOld
-	case ahead >= maxAhead || f.Length > maxMessage:
+	case ahead >= maxAhead || len(f.data) == 0 && f.Length > 0:
+		return fateDropped
+	case int(f.Length) > in.limit && ahead == 0:
+		return fateTooLong
+	case int(f.Length) > in.limit:
 		return fateDropped
 	}
 	slot := &in.slots[f.MessageSequence%maxAhead]
 	p := *slot
-	if p != nil && p.epoch < epoch {
-		// What is authenticated displaces what anybody may have sent.
-		in.drop(slot)
+	if p != nil && (p.typ != f.Type || len(p.body) != int(f.Length) || p.epoch != epoch) {
+		if p.epoch > epoch {
+			return fateDropped
+		}
+		in.discard(slot)
 		p = nil
 	}
 	if p == nil {
-		if in.size+int(f.Length) > maxReassembly {
+		if !in.makeRoom(int(f.Length), ahead) {
 			return fateDropped
 		}
 		p = &partial{message: message{typ: f.Type, seq: f.MessageSequence, epoch: epoch, body: make([]byte, f.Length)}}
 		in.size += len(p.body)
 		*slot = p
-	} else if p.typ != f.Type || len(p.body) != int(f.Length) || p.epoch != epoch {
-		return fateDropped
 	}
 	return p.fill(int(f.FragmentOffset), f.data)
+}
+
+// makeRoom gives up messages that are further ahead than the one that needs n
+// bytes, the furthest first: the awaited one always finds room.
+func (in *inbound) makeRoom(n int, ahead uint16) bool {
+	for other := uint16(maxAhead - 1); in.size+n > 2*in.limit; other-- {
+		if other <= ahead {
+			return false
+		}
+		if slot := &in.slots[(in.next+other)%maxAhead]; *slot != nil {
+			in.discard(slot)
+		}
+	}
+	return true
 }
 
 // fill puts data at its place and merges the spans.
@@ -128,6 +153,16 @@ func (in *inbound) pop() (message, bool) {
 	in.drop(slot)
 	in.next++
 	return p.message, true
+}
+
+// restart gives up everything and awaits another message.
+func (in *inbound) restart(next uint16) {
+	*in = inbound{next: next, limit: in.limit, discarded: in.discarded}
+}
+
+func (in *inbound) discard(slot **partial) {
+	in.discarded++
+	in.drop(slot)
 }
 
 func (in *inbound) drop(slot **partial) {

@@ -3,6 +3,7 @@ package handshake
 import (
 	"crypto/tls"
 
+	"github.com/pion/dtls/v2/pkg/protocol/alert"
 	"golang.org/x/crypto/cryptobyte"
 )
 
@@ -19,21 +20,24 @@ func marshalCertificate(chain [][]byte) []byte {
 
 // parseCertificate reads a chain, leaf first; it may be empty. The certificates
 // are copies, since they outlive the message.
-func parseCertificate(body []byte) ([][]byte, bool) {
+func parseCertificate(body []byte) ([][]byte, error) {
 	s := cryptobyte.String(append([]byte(nil), body...))
 	var list cryptobyte.String
 	if !s.ReadUint24LengthPrefixed(&list) || !s.Empty() {
-		return nil, false
+		return nil, errDecode("Certificate")
 	}
 	var chain [][]byte
 	for !list.Empty() {
 		var der cryptobyte.String
-		if !list.ReadUint24LengthPrefixed(&der) || der.Empty() || len(chain) == maxChain {
-			return nil, false
+		if !list.ReadUint24LengthPrefixed(&der) || der.Empty() {
+			return nil, errDecode("Certificate")
+		}
+		if len(chain) == maxChain {
+			return nil, NewError(KindBadCertificate, alert.BadCertificate, "peer's chain has more than %d certificates", maxChain)
 		}
 		chain = append(chain, der)
 	}
-	return chain, true
+	return chain, nil
 }
 
 // certificateRequest is what a server accepts as client certificate (RFC 5246 7.4.4).

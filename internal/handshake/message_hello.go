@@ -1,6 +1,7 @@
 package handshake
 
 import (
+	"crypto/tls"
 	"slices"
 
 	"github.com/pion/dtls/v2/pkg/crypto/elliptic"
@@ -8,8 +9,6 @@ import (
 	"golang.org/x/crypto/cryptobyte"
 
 	"gdtls/internal/record"
-
-	"crypto/tls"
 )
 
 // ClientHello is what a client offers (RFC 6347 4.2.1, RFC 5246 7.4.1.2). Its
@@ -28,7 +27,7 @@ type ClientHello struct {
 	ALPN               []string
 	ExtendedMaster     bool // RFC 7627
 	SecureRenegotiate  bool // RFC 5746, by extension or by SCSV
-	hasExtensions      bool
+	renegotiates       bool // the extension tells of a handshake before this one
 	hasPointFormats    bool
 	hasGroups          bool
 	hasSignatureScheme bool
@@ -41,11 +40,12 @@ type serverHello struct {
 	sessionID         []byte
 	suite             uint16
 	compression       uint8
-	serverNameAck     bool
-	pointFormats      bool
+	pointFormats      bool // uncompressed points, the only ones that are left (RFC 8422 5.1.2)
+	compressedOnly    bool // point formats came without them
 	alpn              string
 	extendedMaster    bool
 	secureRenegotiate bool
+	renegotiates      bool                  // the extension tells of a handshake before this one
 	extensions        []extension.TypeValue // in the order they came
 }
 
@@ -100,15 +100,8 @@ func (h *ClientHello) marshal() []byte {
 	return b.BytesOrPanic() // lengths are bounded by the configuration, which the constructors check
 }
 
-// parseClientHello reads a ClientHello; body is kept by the result.
-func parseClientHello(body []byte) (*ClientHello, error) {
-	h := &ClientHello{}
-	if !h.unmarshal(body) {
-		return nil, errDecode("ClientHello")
-	}
-	return h, nil
-}
-
+// unmarshal reads a ClientHello, which keeps body. Where the hello is malformed it
+// stands as far as it was read.
 func (h *ClientHello) unmarshal(body []byte) bool {
 	s := cryptobyte.String(body)
 	var suites cryptobyte.String
@@ -131,7 +124,6 @@ func (h *ClientHello) unmarshal(body []byte) bool {
 	if s.Empty() {
 		return true
 	}
-	h.hasExtensions = true
 	return eachExtension(&s, func(t extension.TypeValue, data cryptobyte.String) bool {
 		switch t {
 		case extension.ServerNameTypeValue:
@@ -141,8 +133,7 @@ func (h *ClientHello) unmarshal(body []byte) bool {
 			return data.Empty()
 		case extension.RenegotiationInfoTypeValue:
 			h.SecureRenegotiate = true
-			var info cryptobyte.String
-			return data.ReadUint8LengthPrefixed(&info) && data.Empty() && info.Empty()
+			return readRenegotiationInfo(data, &h.renegotiates)
 		case extension.SupportedEllipticCurvesTypeValue:
 			h.hasGroups = true
 			var list cryptobyte.String
@@ -174,15 +165,12 @@ func (h *serverHello) marshal() []byte {
 	addBytes8(b, h.sessionID)
 	b.AddUint16(h.suite)
 	b.AddUint8(h.compression)
-	if !h.secureRenegotiate && !h.extendedMaster && !h.pointFormats && h.alpn == "" && !h.serverNameAck {
+	if !h.secureRenegotiate && !h.extendedMaster && !h.pointFormats && h.alpn == "" {
 		return b.BytesOrPanic() // a client that sent no extensions expects none
 	}
 	b.AddUint16LengthPrefixed(func(b *cryptobyte.Builder) {
 		if h.secureRenegotiate {
 			addExtension(b, extension.RenegotiationInfoTypeValue, func(b *cryptobyte.Builder) { b.AddUint8(0) })
-		}
-		if h.serverNameAck {
-			addExtension(b, extension.ServerNameTypeValue, nil)
 		}
 		if h.extendedMaster {
 			addExtension(b, extension.UseExtendedMasterSecretTypeValue, nil)
@@ -212,19 +200,20 @@ func (h *serverHello) unmarshal(body []byte) bool {
 		switch t {
 		case extension.ServerNameTypeValue:
 			// RFC 6066 3: the server's acknowledgement is empty.
-			h.serverNameAck = true
 			return data.Empty()
 		case extension.UseExtendedMasterSecretTypeValue:
 			h.extendedMaster = true
 			return data.Empty()
 		case extension.RenegotiationInfoTypeValue:
 			h.secureRenegotiate = true
-			var info cryptobyte.String
-			return data.ReadUint8LengthPrefixed(&info) && data.Empty() && info.Empty()
+			return readRenegotiationInfo(data, &h.renegotiates)
 		case extension.SupportedPointFormatsTypeValue:
-			h.pointFormats = true
 			var formats []byte
-			return readBytes8(&data, &formats) && data.Empty() && slices.Contains(formats, 0)
+			if !readBytes8(&data, &formats) || !data.Empty() || len(formats) == 0 {
+				return false
+			}
+			h.pointFormats = slices.Contains(formats, 0)
+			h.compressedOnly = !h.pointFormats
 		case extension.ALPNTypeValue:
 			var names []string
 			if !readProtocols(data, &names) || len(names) != 1 {
@@ -269,6 +258,15 @@ func eachExtension(s *cryptobyte.String, each func(extension.TypeValue, cryptoby
 		n++
 	}
 	return true
+}
+
+// readRenegotiationInfo reads the extension of RFC 5746 3.2, which is empty in the
+// first handshake of a connection.
+func readRenegotiationInfo(data cryptobyte.String, renegotiates *bool) bool {
+	var info cryptobyte.String
+	ok := data.ReadUint8LengthPrefixed(&info) && data.Empty()
+	*renegotiates = !info.Empty()
+	return ok
 }
 
 func readServerName(data cryptobyte.String, name *string) bool {

@@ -3,9 +3,7 @@ package handshake
 import (
 	"crypto"
 	"crypto/tls"
-	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/pion/dtls/v2/pkg/crypto/elliptic"
@@ -51,19 +49,25 @@ func NewServer(cfg *Config, verified *VerifiedHello, now time.Time) *Machine {
 	m.in.next = verified.seq + 1
 	m.stats.Records++
 	m.transcript = append(m.transcript, verified.message...)
-	if err := s.hello(m, verified.Hello, now); err != nil {
+	if cfg.ClientAuth == NoClientCertificate {
+		m.in.limit = maxShortMessage
+	}
+	if verified.malformed {
+		m.fail(errDecode("ClientHello"))
+	} else if err := s.hello(m, verified.Hello, now); err != nil {
 		m.fail(err)
 	}
 	return m
 }
 
-func (s *server) isClient() bool { return false }
+func (s *server) isClient() bool  { return false }
+func (s *server) awaited() string { return s.awaits.String() }
 
 func (s *server) outOfOrder(*Machine, *fragment, time.Time) (bool, error) { return false, nil }
 
 // hello negotiates and sends the flight from ServerHello to ServerHelloDone.
 func (s *server) hello(m *Machine, h *ClientHello, now time.Time) error {
-	if err := checkALPN(m.cfg.ALPN); err != nil {
+	if err := m.cfg.check(); err != nil {
 		return err
 	}
 	// DTLS versions count down: 1.2 is fefd, 1.0 is feff.
@@ -75,6 +79,9 @@ func (s *server) hello(m *Machine, h *ClientHello, now time.Time) error {
 	}
 	if !slices.Contains(h.Compressions, 0) {
 		return errIllegal("client does not offer the null compression")
+	}
+	if h.renegotiates {
+		return errRenegotiates("client")
 	}
 	if err := s.choose(m, h); err != nil {
 		return err
@@ -107,102 +114,13 @@ func (s *server) hello(m *Machine, h *ClientHello, now time.Time) error {
 		request := certificateRequest{
 			types:       []byte{typeECDSASign, typeRSASign},
 			schemes:     supportedSchemes,
-			authorities: m.cfg.CertificateAuthorities,
+			authorities: m.cfg.authorities(),
 		}
 		m.addMessage(handshake.TypeCertificateRequest, 0, request.marshal())
 		s.awaits = awaitClientCertificate
 	}
 	m.addMessage(handshake.TypeServerHelloDone, 0, nil)
 	return m.send(now)
-}
-
-// choose picks the cipher suite and what goes with it. Between certificates and
-// pre-shared keys the client's order decides, since only the client knows for
-// which of them it has what it needs; within each, ours.
-func (s *server) choose(m *Machine, h *ClientHello) error {
-	enabled := m.cfg.enabled()
-	group, hasGroup := chooseGroup(h)
-	type candidate struct {
-		suite       *Suite
-		certificate *Certificate
-		scheme      tls.SignatureScheme
-	}
-	var best *candidate
-	bestFamily := len(h.Suites)
-	for _, suite := range enabled {
-		if !slices.Contains(h.Suites, suite.ID) || suite.ecdhe && !hasGroup {
-			continue
-		}
-		c := candidate{suite: suite}
-		if !suite.PSK() {
-			if c.certificate, c.scheme = certificateFor(m.cfg.Certificates, suite, h.SignatureSchemes); c.certificate == nil {
-				continue
-			}
-		}
-		family := slices.IndexFunc(h.Suites, func(id uint16) bool {
-			other := SuiteByID(id)
-			return other != nil && other.PSK() == suite.PSK()
-		})
-		if family < bestFamily {
-			best, bestFamily = &c, family
-		}
-	}
-	if best == nil {
-		return s.nothingInCommon(m, h, enabled, hasGroup)
-	}
-	m.suite, s.certificate, s.scheme, s.group = best.suite, best.certificate, best.scheme, group
-	return nil
-}
-
-// nothingInCommon says what each side offered.
-func (s *server) nothingInCommon(m *Machine, h *ClientHello, enabled []*Suite, hasGroup bool) error {
-	var ours []uint16
-	for _, suite := range enabled {
-		if suite.PSK() || len(m.cfg.Certificates) > 0 {
-			ours = append(ours, suite.ID)
-		}
-	}
-	if len(ours) == 0 {
-		return NewError(KindNoCommon, alert.HandshakeFailure, "server has neither a certificate nor a pre-shared key")
-	}
-	var detail strings.Builder
-	fmt.Fprintf(&detail, "client offers %s; server accepts %s", suiteNames(h.Suites), suiteNames(ours))
-	if !hasGroup {
-		fmt.Fprintf(&detail, "; client offers groups %v, server has %v", h.Groups, groups)
-	}
-	if len(m.cfg.Certificates) > 0 && slices.ContainsFunc(h.Suites, func(id uint16) bool {
-		suite := SuiteByID(id)
-		return suite != nil && !suite.PSK()
-	}) {
-		fmt.Fprintf(&detail, "; client verifies signatures %v", h.SignatureSchemes)
-	}
-	return NewError(KindNoCommon, alert.HandshakeFailure, "no cipher suite in common: %s", detail.String())
-}
-
-// chooseGroup takes our best group among the client's; a client that names none
-// takes any (RFC 8422 4).
-func chooseGroup(h *ClientHello) (elliptic.Curve, bool) {
-	if !h.hasGroups {
-		return elliptic.P256, true
-	}
-	for _, g := range groups {
-		if slices.Contains(h.Groups, g) {
-			return g, true
-		}
-	}
-	return 0, false
-}
-
-func certificateFor(certificates []*Certificate, suite *Suite, schemes []tls.SignatureScheme) (*Certificate, tls.SignatureScheme) {
-	for _, c := range certificates {
-		if c.auth != suite.auth {
-			continue
-		}
-		if scheme, ok := chooseScheme(schemes, c.Signer.Public()); ok {
-			return c, scheme
-		}
-	}
-	return nil, 0
 }
 
 func (s *server) sendKeyExchange(m *Machine) error {
@@ -245,9 +163,9 @@ func (s *server) handle(m *Machine, msg *message, now time.Time) error {
 }
 
 func (s *server) clientCertificate(m *Machine, msg *message) error {
-	chain, ok := parseCertificate(msg.body)
-	if !ok {
-		return errDecode("Certificate")
+	chain, err := parseCertificate(msg.body)
+	if err != nil {
+		return err
 	}
 	if len(chain) == 0 {
 		if m.cfg.ClientAuth == RequireClientCertificate {

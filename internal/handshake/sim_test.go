@@ -91,7 +91,6 @@ type simulation struct {
 	now, start     time.Time
 	inFlight       []travelling
 	sent           [2]int
-	log            func(string, ...any)
 }
 
 type travelling struct {

@@ -4,6 +4,7 @@ import (
 	"crypto"
 	_ "crypto/sha256" // the PRF hashes of the suites
 	_ "crypto/sha512"
+	"crypto/tls"
 	"fmt"
 	"slices"
 	"strings"
@@ -105,27 +106,37 @@ func (c *Config) enabled() []*Suite {
 	return out
 }
 
-// suiteNames renders suites for an error message, unknown ones as numbers.
+// suiteNames renders suites for an error message.
 func suiteNames(ids []uint16) string {
-	const most = 12
-	var b strings.Builder
-	n := 0
+	var names []string
 	for _, id := range ids {
-		if id == scsvRenegotiation || id == scsvFallback {
-			continue
+		switch suite := SuiteByID(id); {
+		case id == scsvRenegotiation || id == scsvFallback:
+		case suite != nil:
+			names = append(names, suite.Name)
+		default:
+			names = append(names, tls.CipherSuiteName(id))
 		}
-		if n++; n > most {
-			b.WriteString(", ...")
+	}
+	return listed(names)
+}
+
+// listed renders a list for an error message, a long one by its beginning.
+func listed[T any](list []T) string {
+	const most = 6
+	if len(list) == 0 {
+		return "none"
+	}
+	var b strings.Builder
+	for i, v := range list {
+		if i == most && len(list) > most+1 {
+			fmt.Fprintf(&b, " and %d more", len(list)-most)
 			break
 		}
-		if b.Len() > 0 {
+		if i > 0 {
 			b.WriteString(", ")
 		}
-		if s := SuiteByID(id); s != nil {
-			b.WriteString(s.Name)
-		} else {
-			fmt.Fprintf(&b, "%04x", id)
-		}
+		fmt.Fprint(&b, v)
 	}
 	return b.String()
 }

@@ -1,0 +1,216 @@
+package handshake
+
+import (
+	"errors"
+	"time"
+
+	"github.com/pion/dtls/v2/pkg/protocol/alert"
+	"github.com/pion/dtls/v2/pkg/protocol/handshake"
+
+	"gdtls/internal/record"
+)
+
+// early keeps what came before its time.
+type early struct {
+	records [][]byte // of epoch 1, before the keys are known
+	data    [][]byte // decrypted application data, before the end of the handshake
+	bytes   int
+}
+
+func (e *early) room(n int) bool {
+	if len(e.records)+len(e.data) >= maxEarly || e.bytes+n > maxEarlyBytes {
+		return false
+	}
+	e.bytes += n
+	return true
+}
+
+// Receive takes a datagram of the peer. Its bytes may be changed (records are
+// opened in place) but are not kept.
+func (m *Machine) Receive(datagram []byte, now time.Time) {
+	if m.finished || m.err != nil {
+		return
+	}
+	if !record.LooksLikeDTLS(datagram) {
+		m.stats.NotDTLS++
+		return
+	}
+	for len(datagram) > 0 && m.err == nil {
+		rec, rest, ok := record.Next(datagram)
+		if !ok {
+			m.stats.Dropped++
+			break
+		}
+		datagram = rest
+		m.receiveRecord(&rec, now)
+	}
+	m.advance(now)
+}
+
+// receiveRecord takes one record; what is wrong with it is dropped in silence
+// (RFC 6347 4.1.2.7).
+func (m *Machine) receiveRecord(rec *record.Record, now time.Time) {
+	m.stats.Records++
+	switch {
+	case rec.Epoch == 0:
+		m.receiveContent(rec.Type, 0, rec.Fragment(), now)
+	case rec.Epoch > 1:
+		m.stats.Dropped++
+	case m.opener == nil:
+		// Reordered, or ahead of an answer that is awaited.
+		if !m.early.room(len(rec.Raw)) {
+			m.stats.Dropped++
+			return
+		}
+		m.early.records = append(m.early.records, append([]byte(nil), rec.Raw...))
+	default:
+		typ := rec.Type
+		content, err := m.opener.Open(rec)
+		switch {
+		case err == nil:
+			m.receiveContent(typ, 1, content, now)
+		case errors.Is(err, record.ErrForgeryLimit):
+			m.fail(errInternal(err, "too many forged records"))
+		default:
+			m.stats.Dropped++
+			if errors.Is(err, record.ErrAuthentication) {
+				m.stats.Undecryptable++
+				if typ == record.TypeHandshake {
+					m.mismatch(now)
+				}
+			}
+		}
+	}
+}
+
+// mismatches counts how often a Finished did not decrypt.
+type mismatches struct {
+	n    int
+	last time.Time
+}
+
+// mismatch takes note that a Finished does not decrypt. One may be forged or
+// damaged, and what comes at the same time counts once; when the peer's
+// repetitions do not decrypt either, its keys are others.
+func (m *Machine) mismatch(now time.Time) {
+	seen := &m.mismatches
+	if seen.n > 0 && now.Sub(seen.last) < repetitionPause {
+		return
+	}
+	seen.last = now
+	if seen.n++; seen.n < maxUndecryptable {
+		return
+	}
+	why := "the handshake was changed on its way"
+	if m.suite.PSK() {
+		why = "the pre-shared keys differ, or " + why
+	}
+	m.fail(NewError(KindKeyMismatch, alert.DecryptError, "cannot decrypt the peer's Finished: %s", why))
+}
+
+func (m *Machine) receiveContent(typ record.ContentType, epoch uint16, content []byte, now time.Time) {
+	switch typ {
+	case record.TypeHandshake:
+		if len(content) == 0 {
+			m.stats.Dropped++ // RFC 5246 6.2.1: no empty fragments
+		}
+		for len(content) > 0 && m.err == nil {
+			f, rest, ok := nextFragment(content)
+			if !ok {
+				m.stats.Dropped++
+				return
+			}
+			content = rest
+			m.receiveFragment(&f, epoch, now)
+		}
+	case record.TypeAlert:
+		m.receiveAlert(content)
+	case record.TypeChangeCipherSpec:
+		// The epoch of a record tells by which keys it is protected.
+	case record.TypeApplicationData:
+		if epoch == 0 || !m.early.room(len(content)) {
+			m.stats.Dropped++
+			return
+		}
+		m.early.data = append(m.early.data, append([]byte{}, content...))
+	default:
+		m.stats.Dropped++
+	}
+}
+
+func (m *Machine) receiveFragment(f *fragment, epoch uint16, now time.Time) {
+	if f.Type == handshake.TypeHelloRequest {
+		m.stats.Dropped++ // RFC 5246 7.4.1.1: ignored during a handshake
+		return
+	}
+	m.clock.heard = now
+	taken, err := m.side.outOfOrder(m, f, now)
+	if err != nil {
+		m.fail(err)
+	}
+	if taken || err != nil {
+		return
+	}
+	switch m.in.add(f, epoch) {
+	case fateKept:
+		m.out.interval = initialTimeout
+	case fateDropped:
+		m.stats.Dropped++
+	case fateOld:
+		if f.Type == m.out.repeatedBy && f.FragmentOffset == 0 && m.question == NoQuestion {
+			before := m.out.sends
+			if err := m.out.repeat(now); err != nil {
+				m.fail(errInternal(err, "cannot seal a flight"))
+				return
+			}
+			m.countFlight(before)
+		}
+	case fateTooLong:
+		m.fail(errIllegal("peer's %s has %d bytes, at most %d are accepted here", typeName(f.Type), f.Length, m.in.limit))
+	}
+}
+
+// receiveAlert ends the handshake on a fatal alert and on close_notify. Warnings
+// are ignored.
+func (m *Machine) receiveAlert(content []byte) {
+	var a alert.Alert
+	if a.Unmarshal(content) != nil {
+		m.stats.Dropped++
+		return
+	}
+	if a.Level != alert.Fatal && a.Description != alert.CloseNotify {
+		m.stats.Dropped++
+		return
+	}
+	msg := "peer sent fatal TLS alert: " + AlertName(a.Description)
+	if a.Description == alert.CloseNotify {
+		msg = "peer closed the connection during the handshake"
+	}
+	m.fail(&Error{Kind: KindPeerAlert, Alert: a.Description, msg: msg})
+}
+
+// advance handles the messages that are complete and in order.
+func (m *Machine) advance(now time.Time) {
+	for m.err == nil && !m.finished && m.question == NoQuestion {
+		msg, ok := m.in.pop()
+		if !ok {
+			return
+		}
+		m.clock.progress = now
+		if want := epochOf(msg.typ); msg.epoch != want {
+			m.fail(NewError(KindProtocol, alert.UnexpectedMessage, "peer sent %s in epoch %d", typeName(msg.typ), msg.epoch))
+			return
+		}
+		if err := m.side.handle(m, &msg, now); err != nil {
+			m.fail(err)
+		}
+	}
+}
+
+// epochOf is the epoch in which a message has to come.
+func epochOf(t handshake.Type) uint16 {
+	if t == handshake.TypeFinished {
+		return 1
+	}
+	return 0
+}

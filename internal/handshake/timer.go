@@ -1,0 +1,91 @@
+package handshake
+
+import (
+	"time"
+)
+
+// clock is what a machine knows of the time while it waits.
+type clock struct {
+	heard    time.Time // when a handshake message of the peer last came, new or old
+	progress time.Time // when one last brought the handshake on
+}
+
+// Deadline is when Expire wants to be called; zero: never, as long as nothing comes.
+func (m *Machine) Deadline() time.Time {
+	if m.finished || m.err != nil || m.question != NoQuestion {
+		return time.Time{}
+	}
+	if giveUp := m.giveUp(); giveUp.Before(m.out.deadline) {
+		return giveUp
+	}
+	return m.out.deadline
+}
+
+// giveUp is when the peer has been waited for long enough: a silent one, or one
+// that speaks but never goes on.
+func (m *Machine) giveUp() time.Time {
+	patience := m.cfg.patience()
+	silent, stuck := m.clock.heard.Add(patience), m.clock.progress.Add(stuckPatience*patience)
+	if stuck.Before(silent) {
+		return stuck
+	}
+	return silent
+}
+
+// Expire sends the flight again if its time has come, and fails when the peer has
+// been waited for too long.
+func (m *Machine) Expire(now time.Time) {
+	d := m.Deadline()
+	if d.IsZero() || now.Before(d) {
+		return
+	}
+	switch {
+	case m.stats.Records == 0 && m.stats.NotDTLS > 0 && m.out.sends >= 3:
+		m.fail(NewError(KindNotDTLS, 0, "peer does not speak DTLS: it answered %d times with something else", m.stats.NotDTLS))
+		return
+	case !now.Before(m.giveUp()):
+		m.fail(m.errTimeout(now))
+		return
+	}
+	m.out.interval = min(2*m.out.interval, maximumTimeout)
+	if err := m.send(now); err != nil {
+		m.fail(err)
+	}
+}
+
+func (m *Machine) errTimeout(now time.Time) *Error {
+	const precision = 10 * time.Millisecond
+	awaits := m.side.awaited()
+	if silent := now.Sub(m.clock.heard); silent >= m.cfg.patience() {
+		return NewError(KindTimeout, 0, "peer has not answered for %v: its %s is missing", silent.Round(precision), awaits)
+	}
+	return NewError(KindTimeout, 0, "peer has not gone on for %v, though it repeats itself: its %s is missing",
+		now.Sub(m.clock.progress).Round(precision), awaits)
+}
+
+// resume starts the clock anew after a decision, however long it took.
+func (m *Machine) resume(now time.Time) {
+	m.clock = clock{heard: now, progress: now}
+	m.out.deadline = now.Add(m.out.interval)
+}
+
+// send puts the current flight out and counts it.
+func (m *Machine) send(now time.Time) error {
+	before := m.out.sends
+	if err := m.out.send(now); err != nil {
+		return errInternal(err, "cannot seal a flight")
+	}
+	m.countFlight(before)
+	return nil
+}
+
+// countFlight counts the flight if it was sent since it had been sent before times.
+func (m *Machine) countFlight(before int) {
+	if m.out.sends == before {
+		return
+	}
+	m.stats.Flights++
+	if before > 0 {
+		m.stats.Repeated++
+	}
+}
