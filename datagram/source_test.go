@@ -1,0 +1,129 @@
+package datagram
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// A source calls back while its condition holds, until it is told to stop
+// (G026, G030).
+func TestSourceCallback(t *testing.T) {
+	onAll(t, func(t *testing.T, p pair) {
+		source := p.b.CreateSource(t.Context(), In)
+		defer source.Destroy()
+		got := make(chan string, 10)
+		source.Attach(func(obj DatagramBased, condition IOCondition) bool {
+			if obj != p.b || condition&In == 0 {
+				t.Errorf("called for %v", condition)
+			}
+			for {
+				buf := make([]byte, 10)
+				n, _, err := ReceiveOne(background, obj, buf, 0)
+				if errors.Is(err, ErrWouldBlock) {
+					return SourceContinue
+				}
+				if err != nil {
+					t.Error(err)
+					return SourceRemove
+				}
+				got <- string(buf[:n])
+				if string(buf[:n]) == "end" {
+					close(got)
+					return SourceRemove
+				}
+			}
+		})
+		for _, text := range []string{"1", "2", "end"} {
+			p.send(t, text)
+			if s := <-got; s != text {
+				t.Fatalf("got %q, want %q", s, text)
+			}
+		}
+		p.send(t, "after the end")
+		if s, open := <-got; open {
+			t.Errorf("got %q after SourceRemove", s)
+		}
+	})
+}
+
+// C is the same as a channel, and reports Hup unasked and once (G028).
+func TestSourceChannel(t *testing.T) {
+	onAll(t, func(t *testing.T, p pair) {
+		source := p.b.CreateSource(t.Context(), In)
+		p.send(t, "1")
+		if condition := <-source.C(); condition != In {
+			t.Error(condition)
+		}
+		if n, err := p.b.ReceiveMessages(t.Context(), inputs(1, 10), MsgNone, time.Second); n != 1 || err != nil {
+			t.Fatal(n, err)
+		}
+		p.closeB()
+		last := IOCondition(0)
+		for condition := range source.C() {
+			last = condition
+		}
+		if last != Hup {
+			t.Errorf("the last condition was %v", last)
+		}
+	})
+}
+
+// When its context is done a source triggers once, with what is true then
+// (G029).
+func TestSourceCancelled(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, b := NewPipe()
+		defer a.Close()
+		defer b.Close()
+		ctx, cancel := context.WithCancel(t.Context())
+		source := b.CreateSource(ctx, In)
+		calls := 0
+		source.Attach(func(_ DatagramBased, condition IOCondition) bool {
+			calls++
+			if condition != 0 || ctx.Err() == nil {
+				t.Errorf("called for %v", condition)
+			}
+			return SourceContinue
+		})
+		c := b.CreateSource(ctx, In).C()
+		synctest.Wait()
+		cancel()
+		synctest.Wait()
+		if calls != 1 {
+			t.Errorf("%d calls", calls)
+		}
+		if condition, open := <-c; !open || condition != 0 {
+			t.Errorf("%v, open %v", condition, open)
+		}
+		if _, open := <-c; open {
+			t.Error("the channel is still open")
+		}
+	})
+}
+
+// A destroyed source does not call.
+func TestSourceDestroyed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, b := NewPipe()
+		defer a.Close()
+		defer b.Close()
+		source := b.CreateSource(t.Context(), In)
+		calls := 0
+		source.Attach(func(DatagramBased, IOCondition) bool { calls++; return SourceContinue })
+		synctest.Wait()
+		source.Destroy()
+		source.Destroy()
+		synctest.Wait()
+		a.SendMessages(t.Context(), outputs(1, 1), MsgNone, 0)
+		synctest.Wait()
+		if calls != 0 {
+			t.Errorf("%d calls", calls)
+		}
+		if _, open := <-source.C(); open {
+			t.Error("a channel of a destroyed source delivers")
+		}
+	})
+}
