@@ -1,0 +1,283 @@
+package conn
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"gdtls/datagram"
+)
+
+// operation is what a call does with a connection. Reading and writing may go on
+// together; the others exclude everything (G187).
+type operation uint8
+
+const (
+	opRead operation = 1 << iota
+	opWrite
+	opHandshake
+	opCloseWrite // sends close_notify
+	opClose      // closes both sides
+)
+
+const opClosing = opCloseWrite | opClose
+
+// excludes lists what must not run beside an operation.
+func (o operation) excludes() operation {
+	switch o {
+	case opRead:
+		return opRead | opHandshake | opClose
+	case opWrite, opCloseWrite:
+		// Closing the write side does not wait for a blocked reader, as the real
+		// Gio does.
+		return opWrite | opHandshake | opClosing
+	}
+	return opRead | opWrite | opHandshake | opClosing
+}
+
+// phase is where a connection stands with its handshake.
+type phase uint8
+
+const (
+	phaseNew phase = iota
+	phaseEstablished
+	phaseFailed // and the error stays (G189)
+)
+
+// claims decides which operations may run, and holds what that depends on.
+type claims struct {
+	mu      sync.Mutex
+	active  operation
+	phase   phase
+	failure error // of a handshake, in phaseFailed
+
+	readClosed, writeClosed bool // by us
+	control                 control
+
+	changed chan struct{} // closed when something above changes; nil while nobody waits
+
+	emitting uint64 // goroutine that runs a signal's handlers during a handshake; 0: none
+
+	read, write, handshake interrupt // what ends a blocked call when a side is closed
+}
+
+// control is what a reader asks the writer to send.
+type control uint8
+
+const (
+	controlLastFlight control = 1 << iota
+	controlNoRenegotiation
+)
+
+// interrupt holds the context of a direction's blocking calls. It is kept from
+// call to call, so that calls with the same context allocate nothing.
+type interrupt struct {
+	user   <-chan struct{} // Done channel of the context it was made from
+	ctx    context.Context
+	cancel context.CancelFunc
+}
+
+// with gives a context that ends with ctx, or when the side is closed. The
+// caller holds claims.mu.
+func (i *interrupt) with(ctx context.Context) context.Context {
+	if i.ctx == nil || i.user != ctx.Done() || i.ctx.Err() != nil {
+		i.stop()
+		i.user = ctx.Done()
+		i.ctx, i.cancel = context.WithCancel(ctx)
+	}
+	return i.ctx
+}
+
+// stop ends what uses the context. The caller holds claims.mu.
+func (i *interrupt) stop() {
+	if i.cancel != nil {
+		i.cancel()
+		*i = interrupt{}
+	}
+}
+
+// closedFor tells whether the sides that an operation needs are closed.
+func (c *claims) closedFor(op operation) bool {
+	switch op {
+	case opRead:
+		return c.readClosed
+	case opWrite:
+		return c.writeClosed
+	case opHandshake: // observed: after either side was shut down
+		return c.readClosed || c.writeClosed
+	}
+	return false
+}
+
+var errClosed = datagram.NewError(datagram.CodeClosed, "connection is closed")
+
+// errInHandler is for a blocking call from a signal handler of the handshake,
+// which could never come to its end (G191).
+var errInHandler = datagram.NewError(datagram.CodeFailed, "cannot perform blocking operation during TLS handshake")
+
+// errNeedsHandshake is given to reads and writes on a connection that has not
+// made its handshake.
+var errNeedsHandshake = datagram.NewError(datagram.CodeNotInitialized, "handshake needed")
+
+// claim waits until op may run (G188, G190). With a timeout of 0 it does not wait.
+// On success it gives the context for the operation's calls of the base.
+func (c *claims) claim(ctx context.Context, op operation, timeout time.Duration, deadline time.Time) (context.Context, error) {
+	for {
+		if ctx.Err() != nil {
+			return nil, datagram.ErrorFromContext(ctx)
+		}
+		c.mu.Lock()
+		if c.closedFor(op) {
+			c.mu.Unlock()
+			return nil, errClosed
+		}
+		if op&opClosing == 0 && c.phase == phaseFailed {
+			err := c.failure
+			c.mu.Unlock()
+			return nil, err
+		}
+		if c.active&op.excludes() == 0 {
+			if op&(opRead|opWrite) != 0 && c.phase == phaseNew {
+				c.mu.Unlock()
+				return nil, errNeedsHandshake
+			}
+			c.active |= op
+			inner := ctx
+			switch op {
+			case opRead:
+				inner = c.read.with(ctx)
+			case opWrite:
+				inner = c.write.with(ctx)
+			case opHandshake:
+				inner = c.handshake.with(ctx)
+			}
+			c.mu.Unlock()
+			return inner, nil
+		}
+		if timeout == 0 {
+			c.mu.Unlock()
+			return nil, datagram.ErrWouldBlock
+		}
+		if c.emitting != 0 && c.emitting == goroutineID() {
+			c.mu.Unlock()
+			return nil, errInHandler
+		}
+		changed := c.watch()
+		c.mu.Unlock()
+		if err := waitFor(ctx, changed, deadline); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// watch gives a channel that is closed at the next change. The caller holds mu.
+func (c *claims) watch() <-chan struct{} {
+	if c.changed == nil {
+		c.changed = make(chan struct{})
+	}
+	return c.changed
+}
+
+// notify wakes those who watch. The caller holds mu.
+func (c *claims) notify() {
+	if c.changed != nil {
+		close(c.changed)
+		c.changed = nil
+	}
+}
+
+// release ends an operation.
+func (c *claims) release(op operation) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.active &^= op
+	if op == opHandshake {
+		c.handshake.stop()
+	}
+	c.notify()
+}
+
+// endHandshake ends a handshake that had been made before it could begin.
+func (c *claims) endHandshake() bool {
+	c.mu.Lock()
+	established := c.phase == phaseEstablished
+	c.mu.Unlock()
+	if established {
+		c.release(opHandshake)
+	}
+	return established
+}
+
+// takeControl gives what the writer has to send besides data, and forgets it. If
+// there is nothing it ends the write, so that no request can fall between.
+func (c *claims) takeControl() control {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	what := c.control
+	c.control = 0
+	if what == 0 || c.writeClosed {
+		c.active &^= opWrite
+		c.notify()
+		return 0
+	}
+	return what
+}
+
+// askControl asks for control records. True: nobody writes, and the caller has
+// become the writer who must serve the request.
+func (c *claims) askControl(what control) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.control |= what
+	if c.writeClosed || c.active&opWrite.excludes() != 0 {
+		return false
+	}
+	c.active |= opWrite
+	return true
+}
+
+// isClosed tells whether an operation's side was closed meanwhile.
+func (c *claims) isClosed(op operation) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.closedFor(op)
+}
+
+// settle ends a handshake: nil if it succeeded, else the error that stays.
+func (c *claims) settle(failure error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if failure == nil {
+		c.phase = phaseEstablished
+	} else {
+		c.phase, c.failure = phaseFailed, failure
+	}
+}
+
+// fail ends an established connection for good.
+func (c *claims) fail(failure error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.phase == phaseEstablished {
+		c.phase, c.failure = phaseFailed, failure
+		c.notify()
+	}
+}
+
+// waitFor waits for a channel, at most until deadline if it is set.
+func waitFor(ctx context.Context, changed <-chan struct{}, deadline time.Time) error {
+	var expired <-chan time.Time
+	if !deadline.IsZero() {
+		timer := time.NewTimer(time.Until(deadline))
+		defer timer.Stop()
+		expired = timer.C
+	}
+	select {
+	case <-changed:
+		return nil
+	case <-ctx.Done():
+		return datagram.ErrorFromContext(ctx)
+	case <-expired:
+		return datagram.ErrTimedOut
+	}
+}

@@ -1,0 +1,337 @@
+package conn
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"slices"
+	"sync"
+	"sync/atomic"
+
+	"gdtls/datagram"
+	"gdtls/internal/handshake"
+	"gdtls/internal/record"
+)
+
+// Role is what a client or a server adds to the connection that both share. It
+// serves the packages clientconn and serverconn. Its methods are called during
+// handshakes, one at a time.
+type Role interface {
+	// IsServer tells the side.
+	IsServer() bool
+	// Configure fills in the side's part of a handshake's configuration.
+	Configure(*handshake.Config)
+	// Hello gives, on a server whose listener has checked the cookie, the hello to
+	// begin with; nil otherwise.
+	Hello() *handshake.VerifiedHello
+	// Identity is the name that the peer's certificate is checked for.
+	Identity() SocketConnectable
+	// Acceptable tells whether a certificate with these errors is accepted without
+	// asking the handlers of accept-certificate (G195).
+	Acceptable(errors TlsCertificateFlags) bool
+	// CertificateRequested is called on a client that was asked for a certificate,
+	// with the names of the CAs that the server accepts (G103).
+	CertificateRequested(authorities [][]byte)
+}
+
+// DtlsConnection is a DTLS 1.2 connection over a [datagram.DatagramBased], and a
+// DatagramBased itself (GDtlsConnection, G048). It is made by the packages
+// clientconn and serverconn. See the package's documentation for its contract.
+type DtlsConnection struct {
+	base datagram.DatagramBased
+	role Role
+
+	claims  claims
+	signals signals
+
+	mu         sync.Mutex
+	settings   settings   // guarded by mu; what the application sets
+	negotiated negotiated // guarded by mu; what the handshake found
+
+	rx    receiver // guarded by the claims opRead, opHandshake and opClose
+	tx    sender   // guarded by the claims opWrite, opHandshake and opClose
+	stats counters
+}
+
+// settings is what the application may set before the handshake.
+type settings struct {
+	certificate        *TlsCertificate
+	database           TlsDatabase
+	advertised         []string
+	suites             []uint16
+	keyLog             io.Writer
+	mtu                int32 // bytes of a datagram; 0: handshake.DefaultMTU
+	ignoreCloseNotify  bool  // require-close-notify is FALSE
+	databaseChosen     bool  // SetDatabase was called: nil means none, not the default
+	certificateMissing bool  // client: asked for a certificate, had none
+}
+
+// negotiated is what the handshake found.
+type negotiated struct {
+	session         *handshake.Session // without keys and chain; nil before the handshake
+	peerCertificate *TlsCertificate
+	errors          TlsCertificateFlags
+}
+
+// counters count records and messages; each is updated atomically.
+type counters struct {
+	sent, received, dropped, replayed, unauthenticated atomic.Uint64
+}
+
+// Stats counts what went through a connection.
+type Stats struct {
+	Sent            uint64 // application messages sent
+	Received        uint64 // application messages received
+	Dropped         uint64 // records dropped as malformed, out of place or unknown
+	Replayed        uint64 // records dropped as repeated or too old
+	Unauthenticated uint64 // records dropped since they were not the peer's
+}
+
+// New makes a connection; the packages clientconn and serverconn call it.
+func New(base datagram.DatagramBased, role Role) (*DtlsConnection, error) {
+	if base == nil {
+		return nil, datagram.NewError(datagram.CodeInvalidArgument, "connection without a base: give it a datagram object, such as datagram.New makes from a net.PacketConn")
+	}
+	return &DtlsConnection{base: base, role: role}, nil
+}
+
+var _ datagram.DatagramBased = (*DtlsConnection)(nil)
+
+// BaseSocket is what the connection runs over (base-socket, G049). It is never
+// closed by the connection.
+func (c *DtlsConnection) BaseSocket() datagram.DatagramBased { return c.base }
+
+// Certificate is what the connection shows its peer, nil for none (certificate, G055).
+func (c *DtlsConnection) Certificate() *TlsCertificate {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.settings.certificate
+}
+
+// SetCertificate sets what the next handshake shows the peer: needed on a server
+// that has no pre-shared keys, optional on a client (G063). nil is ignored.
+func (c *DtlsConnection) SetCertificate(certificate *TlsCertificate) {
+	if certificate == nil {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.settings.certificate = certificate
+}
+
+// Database is what peers' certificates are verified with, nil for none (database, G050).
+func (c *DtlsConnection) Database() TlsDatabase {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.settings.databaseChosen {
+		return DefaultDatabase()
+	}
+	return c.settings.database
+}
+
+// SetDatabase sets what peers' certificates are verified with. With nil every
+// verification reports UNKNOWN_CA (G062); without a call the system's CAs are used.
+func (c *DtlsConnection) SetDatabase(database TlsDatabase) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.settings.database, c.settings.databaseChosen = database, true
+}
+
+// RequireCloseNotify tells whether an end of the peer without close_notify is an
+// error (require-close-notify, G053). The default is true.
+func (c *DtlsConnection) RequireCloseNotify() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return !c.settings.ignoreCloseNotify
+}
+
+// SetRequireCloseNotify sets whether the base's end without a close_notify of the
+// peer is the TLS error EOF (true, G069), or an end like any other (false, G070).
+func (c *DtlsConnection) SetRequireCloseNotify(required bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.settings.ignoreCloseNotify = !required
+}
+
+// AdvertisedProtocols are the application protocols for ALPN (advertised-protocols, G058).
+func (c *DtlsConnection) AdvertisedProtocols() []string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Clone(c.settings.advertised)
+}
+
+// SetAdvertisedProtocols sets the application protocols that the next handshake
+// offers or accepts, the preferred first; nil turns ALPN off (G090). Names have 1
+// to 255 bytes.
+func (c *DtlsConnection) SetAdvertisedProtocols(protocols []string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.settings.advertised = slices.Clone(protocols)
+}
+
+// SetCiphersuites restricts the next handshake to cipher suites with these IANA
+// names, in this order of preference; none restores the default. An unknown name
+// is IO error INVALID_ARGUMENT.
+func (c *DtlsConnection) SetCiphersuites(names ...string) error {
+	ids := make([]uint16, 0, len(names))
+	for _, name := range names {
+		suite := handshake.SuiteByName(name)
+		if suite == nil {
+			return datagram.NewError(datagram.CodeInvalidArgument, "cipher suite %q is unknown or not supported: AEAD suites of DTLS 1.2 are, such as TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256", name)
+		}
+		ids = append(ids, suite.ID)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.settings.suites = ids
+	return nil
+}
+
+// MTU is the size in bytes of the datagrams that the connection sends at most,
+// without the headers of IP and UDP. The default is 1400 (G208).
+func (c *DtlsConnection) MTU() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.mtu()
+}
+
+func (c *DtlsConnection) mtu() int {
+	if c.settings.mtu == 0 {
+		return handshake.DefaultMTU
+	}
+	return int(c.settings.mtu)
+}
+
+// SetMTU sets the size of datagrams, 256 to 65535 bytes; other values are IO error
+// INVALID_ARGUMENT. It may be changed at any time.
+func (c *DtlsConnection) SetMTU(bytes int) error {
+	const least, most = 256, 65535
+	if bytes < least || bytes > most {
+		return datagram.NewError(datagram.CodeInvalidArgument, "MTU of %d bytes: %d to %d are possible", bytes, least, most)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.settings.mtu = int32(bytes)
+	return nil
+}
+
+// SetKeyLogWriter makes the next handshake write its secrets in the format of
+// NSS's key log (SSLKEYLOGFILE), with which Wireshark reads the traffic. Whoever
+// can read the log can do so too.
+func (c *DtlsConnection) SetKeyLogWriter(w io.Writer) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.settings.keyLog = w
+}
+
+// PeerCertificate is the certificate that the peer showed, with its chain, or nil
+// (peer-certificate, G056). It is set once the handshake has judged it, also when it
+// was refused.
+func (c *DtlsConnection) PeerCertificate() *TlsCertificate {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.negotiated.peerCertificate
+}
+
+// PeerCertificateErrors tells what verification found (peer-certificate-errors,
+// G057); it may be more than nothing on a live connection, if a handler of
+// accept-certificate or the validation flags tolerated it.
+func (c *DtlsConnection) PeerCertificateErrors() TlsCertificateFlags {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.negotiated.errors
+}
+
+// NegotiatedProtocol is ALPN's result, empty if there is none (negotiated-protocol, G091).
+func (c *DtlsConnection) NegotiatedProtocol() string {
+	if s := c.session(); s != nil {
+		return s.ALPN
+	}
+	return ""
+}
+
+// ProtocolVersion is ProtocolDTLS12 after the handshake (protocol-version, G094).
+// As with the real Gio it stays after close.
+func (c *DtlsConnection) ProtocolVersion() TlsProtocolVersion {
+	if s := c.session(); s != nil && s.Version == record.VersionDTLS12 {
+		return ProtocolDTLS12
+	}
+	return ProtocolUnknown
+}
+
+// CiphersuiteName is IANA's name of the cipher suite, empty before the handshake
+// (ciphersuite-name, G095).
+func (c *DtlsConnection) CiphersuiteName() string {
+	if s := c.session(); s != nil {
+		return s.Suite.Name
+	}
+	return ""
+}
+
+// PskIdentity is the identity of the pre-shared key in use, nil if the handshake
+// used certificates.
+func (c *DtlsConnection) PskIdentity() []byte {
+	if s := c.session(); s != nil {
+		return slices.Clone(s.PSKIdentity)
+	}
+	return nil
+}
+
+// PskIdentityHint is, on a client, the hint of the server that the handshake
+// brought.
+func (c *DtlsConnection) PskIdentityHint() []byte {
+	if s := c.session(); s != nil {
+		return slices.Clone(s.PSKHint)
+	}
+	return nil
+}
+
+// ServerName is, on a server, the name that the client asked for (server_name,
+// RFC 6066 3), empty if it did not.
+func (c *DtlsConnection) ServerName() string {
+	if s := c.session(); s != nil {
+		return s.ServerName
+	}
+	return ""
+}
+
+// IsResumed tells whether the handshake resumed an earlier session.
+func (c *DtlsConnection) IsResumed() bool {
+	s := c.session()
+	return s != nil && s.Resumed
+}
+
+// Stats counts what went through so far.
+func (c *DtlsConnection) Stats() Stats {
+	return Stats{
+		Sent:            c.stats.sent.Load(),
+		Received:        c.stats.received.Load(),
+		Dropped:         c.stats.dropped.Load(),
+		Replayed:        c.stats.replayed.Load(),
+		Unauthenticated: c.stats.unauthenticated.Load(),
+	}
+}
+
+// session is what the handshake agreed on, nil before.
+func (c *DtlsConnection) session() *handshake.Session {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.negotiated.session
+}
+
+// String names the connection for logs.
+func (c *DtlsConnection) String() string {
+	side := "client"
+	if c.role.IsServer() {
+		side = "server"
+	}
+	if name := c.CiphersuiteName(); name != "" {
+		return fmt.Sprintf("DTLS %s connection with %s", side, name)
+	}
+	return fmt.Sprintf("DTLS %s connection", side)
+}
+
+// CreateSource gives a source that watches the connection (G026).
+func (c *DtlsConnection) CreateSource(ctx context.Context, condition datagram.IOCondition) *datagram.Source {
+	return datagram.NewSource(c, ctx, condition)
+}

@@ -1,0 +1,208 @@
+package conn
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/pion/dtls/v2/pkg/protocol/alert"
+
+	"gdtls/datagram"
+	machine "gdtls/internal/handshake"
+	"gdtls/internal/record"
+)
+
+const (
+	sendBatch = 64      // datagrams that are given to the base at once
+	slabSize  = 1 << 17 // bytes that they share
+)
+
+// sender is the writing side.
+type sender struct {
+	sealer   *record.Sealer
+	last     *machine.LastFlight // for a peer that missed it; nil if it cannot have
+	lastSent time.Time           // when it was last repeated
+	notified bool                // our close_notify is out
+}
+
+// outbox holds sealed records on their way to the base.
+type outbox struct {
+	messages [sendBatch]datagram.OutputMessage
+	vectors  [sendBatch][1][]byte
+	slab     []byte
+}
+
+var outboxes = sync.Pool{New: func() any {
+	o := &outbox{slab: make([]byte, 0, slabSize)}
+	for i := range o.messages {
+		o.messages[i].Vectors = o.vectors[i][:]
+	}
+	return o
+}}
+
+var errSendFlags = datagram.NewError(datagram.CodeInvalidArgument, "send flags are not supported by DTLS connections")
+
+// SendMessages sends application messages, each as one record in one datagram
+// (g_datagram_based_send_messages, G020-G025, G199). Addresses are ignored. A
+// message that does not fit the MTU is IO error MESSAGE_TOO_LARGE, which names the
+// maximum (G208); it is returned if it is the first, else the messages before it
+// are sent and counted. A connection that has not made its handshake makes it
+// first, as ReceiveMessages does.
+func (c *DtlsConnection) SendMessages(ctx context.Context, messages []datagram.OutputMessage, flags datagram.MsgFlags, timeout time.Duration) (int, error) {
+	if flags != 0 {
+		return 0, errSendFlags
+	}
+	if len(messages) == 0 {
+		return 0, c.idle(ctx, opWrite)
+	}
+	messages = messages[:min(len(messages), datagram.MaxMessages)]
+	deadline := deadlineOf(timeout)
+	inner, err := c.begin(ctx, opWrite, timeout, deadline)
+	if err != nil {
+		return 0, err
+	}
+	n, err := c.send(inner, messages, timeout, deadline)
+	c.endWrite()
+	if err != nil {
+		err = c.explain(ctx, opWrite, err)
+	}
+	return n, err
+}
+
+// send seals and sends messages in batches; the caller holds opWrite.
+func (c *DtlsConnection) send(ctx context.Context, messages []datagram.OutputMessage, timeout time.Duration, deadline time.Time) (int, error) {
+	most := c.MaximumMessageSize()
+	out := outboxes.Get().(*outbox)
+	defer outboxes.Put(out)
+	sent := 0
+	for sent < len(messages) {
+		k, err := c.fill(out, messages[sent:], most)
+		if k == 0 {
+			if sent > 0 {
+				break
+			}
+			return 0, err
+		}
+		wait := timeout
+		if timeout > 0 {
+			wait = max(remaining(deadline), 1) // 1: what fits may still go
+		}
+		n, err := c.base.SendMessages(ctx, out.messages[:k], 0, wait)
+		for i := range n {
+			messages[sent+i].BytesSent = length(messages[sent+i].Vectors)
+		}
+		sent += n
+		if n < k || err != nil {
+			// What was sealed but not sent is lost to nobody: its sequence
+			// numbers are never used again.
+			if sent == 0 {
+				if err == nil {
+					err = datagram.ErrTimedOut
+				}
+				return 0, err
+			}
+			break
+		}
+	}
+	c.stats.sent.Add(uint64(sent))
+	return sent, nil
+}
+
+// fill seals as many messages as fit into the outbox.
+func (c *DtlsConnection) fill(out *outbox, messages []datagram.OutputMessage, most int) (int, error) {
+	slab := out.slab[:0]
+	overhead := c.tx.sealer.Overhead()
+	k := 0
+	for ; k < len(messages) && k < sendBatch; k++ {
+		size := length(messages[k].Vectors)
+		if size > most {
+			if k > 0 {
+				break
+			}
+			return 0, datagram.NewError(datagram.CodeMessageTooLarge, "message of size %d bytes is too large for DTLS connection (maximum is %d bytes)", size, most)
+		}
+		if len(slab)+size+overhead > cap(slab) {
+			break
+		}
+		start := len(slab)
+		sealed, err := c.tx.sealer.Seal(slab, record.TypeApplicationData, messages[k].Vectors)
+		if err != nil {
+			if k > 0 {
+				break
+			}
+			return 0, newTlsError(TlsErrorMisc, err, "cannot protect the message")
+		}
+		slab = sealed
+		out.vectors[k][0] = slab[start:]
+	}
+	return k, nil
+}
+
+// MaximumMessageSize is the longest message in bytes that SendMessages takes now:
+// what the MTU leaves under the cipher suite (G208). Before the handshake it is the
+// least that any suite leaves.
+func (c *DtlsConnection) MaximumMessageSize() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	overhead := record.HeaderSize + record.AES128GCM.Overhead()
+	if s := c.negotiated.session; s != nil {
+		overhead = record.HeaderSize + s.Suite.AEAD().Overhead()
+	}
+	return min(c.mtu()-overhead, record.MaxPlaintext)
+}
+
+// endWrite ends a write, after what a reader has asked for meanwhile.
+func (c *DtlsConnection) endWrite() {
+	for {
+		what := c.claims.takeControl()
+		if what == 0 {
+			return
+		}
+		c.sendControl(what)
+	}
+}
+
+// askControl lets a control record be sent: now, or by the writer that is at work.
+func (c *DtlsConnection) askControl(what control) {
+	if c.claims.askControl(what) {
+		c.endWrite()
+	}
+}
+
+// sendControl sends what a reader asked for, if the base takes it at once; the
+// peer will ask again. The caller is the writer.
+func (c *DtlsConnection) sendControl(what control) {
+	if what&controlLastFlight != 0 && c.tx.last != nil {
+		// An authenticated peer, but not one that may have us send for ever.
+		if now := time.Now(); now.Sub(c.tx.lastSent) >= minimumRepetition {
+			c.tx.lastSent = now
+			if datagrams, err := c.tx.last.Datagrams(c.tx.sealer); err == nil {
+				for _, d := range datagrams {
+					c.sendRecord(d)
+				}
+			}
+		}
+	}
+	if what&controlNoRenegotiation != 0 {
+		if d, err := c.tx.sealer.SealBytes(nil, record.TypeAlert, []byte{byte(alert.Warning), byte(alert.NoRenegotiation)}); err == nil {
+			c.sendRecord(d)
+		}
+	}
+}
+
+// minimumRepetition is the least time between two repetitions of the last flight.
+const minimumRepetition = 100 * time.Millisecond
+
+// sendRecord sends one datagram without waiting, as well as it goes.
+func (c *DtlsConnection) sendRecord(d []byte) {
+	messages := [1]datagram.OutputMessage{{Vectors: [][]byte{d}}}
+	_, _ = c.base.SendMessages(context.Background(), messages[:], 0, 0)
+}
+
+func length(vectors [][]byte) int {
+	n := 0
+	for _, v := range vectors {
+		n += len(v)
+	}
+	return n
+}
