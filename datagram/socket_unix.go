@@ -18,16 +18,14 @@ import (
 // that do not block go past the runtime's poller (Control) and so never meet a
 // deadline or a waiting call. Calls that block wait in the poller (Read and
 // Write), one in each direction.
+//
+// What a call needs in memory comes from pools, so that an idle socket holds
+// none of it.
 type system struct {
 	raw    syscall.RawConn
 	socket socketInfo
-
-	read  side[InputMessage]
-	write side[OutputMessage]
-	probe struct { // for check
-		mu sync.Mutex
-		glance
-	}
+	read   side
+	write  side
 }
 
 // socketInfo is what does not change about a socket.
@@ -36,23 +34,13 @@ type socketInfo struct {
 	kind   int // SOCK_DGRAM or SOCK_SEQPACKET
 }
 
-// side is one direction of a socket.
-type side[M InputMessage | OutputMessage] struct {
+// side is one direction of a socket, for calls that block.
+type side struct {
 	turnstile
 	interrupt
-	// Guarded by the turnstile.
-	blocking batch[M]
-	waiting  glance
-	// Calls with timeout 0 have a batch of their own, so that they do not wait
-	// for those that block.
-	polled struct {
-		sync.Mutex
-		batch[M]
-	}
 }
 
-// batch is one call's messages on their way through the kernel. It is made
-// once and used for many calls.
+// batch is one call's messages on their way through the kernel.
 type batch[M InputMessage | OutputMessage] struct {
 	call     sysCall
 	move     func(*sysCall, uintptr, *M, MsgFlags) error
@@ -63,6 +51,19 @@ type batch[M InputMessage | OutputMessage] struct {
 	err      error
 	attempt  func(fd uintptr) bool // run, as the raw conn wants it
 	once     func(fd uintptr)
+}
+
+var (
+	receives = sync.Pool{New: func() any { return newBatch((*sysCall).receive) }}
+	sends    = sync.Pool{New: func() any { return newBatch((*sysCall).send) }}
+	glances  = sync.Pool{New: func() any { return newGlance() }}
+)
+
+func newBatch[M InputMessage | OutputMessage](move func(*sysCall, uintptr, *M, MsgFlags) error) *batch[M] {
+	b := &batch[M]{move: move}
+	b.attempt = b.run
+	b.once = func(fd uintptr) { b.run(fd) }
+	return b
 }
 
 // errEndOfStream is what a move returns when the peer of a connected socket has
@@ -85,15 +86,16 @@ func systemDriver(s *Socket) driver {
 	if err != nil {
 		return nil
 	}
-	d := &system{raw: raw}
+	d := &system{
+		raw:   raw,
+		read:  side{make(turnstile, 1), interrupt{setDeadline: s.conn.SetReadDeadline}},
+		write: side{make(turnstile, 1), interrupt{setDeadline: s.conn.SetWriteDeadline}},
+	}
 	ok := false
 	err = raw.Control(func(fd uintptr) { d.socket, ok = inspect(int(fd)) })
 	if err == nil && !ok {
 		return refused{NewError(CodeNotSupported, "the socket is neither a datagram nor a packet socket")}
 	}
-	d.read.prepare(d.socket, (*sysCall).receive, s.conn.SetReadDeadline)
-	d.write.prepare(d.socket, (*sysCall).send, s.conn.SetWriteDeadline)
-	d.probe.prepare()
 	return d
 }
 
@@ -119,20 +121,9 @@ func inspect(fd int) (info socketInfo, ok bool) {
 	return info, kind == unix.SOCK_DGRAM || kind == unix.SOCK_SEQPACKET
 }
 
-func (s *side[M]) prepare(socket socketInfo, move func(*sysCall, uintptr, *M, MsgFlags) error, setDeadline func(time.Time) error) {
-	s.turnstile = make(turnstile, 1)
-	s.setDeadline = setDeadline
-	s.waiting.prepare()
-	for _, b := range []*batch[M]{&s.blocking, &s.polled.batch} {
-		b.call.socket = socket
-		b.move = move
-		b.attempt = b.run
-		b.once = func(fd uintptr) { b.run(fd) }
-	}
-}
-
 // begin loads the batch with a call's messages.
-func (b *batch[M]) begin(messages []M, flags MsgFlags, need int) {
+func (b *batch[M]) begin(socket socketInfo, messages []M, flags MsgFlags, need int) {
+	b.call.socket = socket
 	b.messages, b.flags, b.need, b.n, b.err = messages, flags&^MsgWaitForOne, need, 0, nil
 }
 
@@ -184,43 +175,32 @@ const (
 )
 
 func (d *system) receive(ctx context.Context, messages []InputMessage, flags MsgFlags, timeout time.Duration) (int, error) {
-	need := needed(len(messages), flags, timeout)
+	b := receives.Get().(*batch[InputMessage])
+	defer receives.Put(b)
+	b.begin(d.socket, messages, flags, needed(len(messages), flags, timeout))
 	if timeout == 0 {
-		return d.read.poll(d.raw, messages, flags, receiving)
+		return b.finish(d.raw.Control(b.once), receiving)
 	}
-	return d.read.block(ctx, d.raw.Read, messages, flags, need, timeout, receiving)
+	return b.finish(d.read.block(ctx, deadlineOf(timeout), d.raw.Read, b.attempt), receiving)
 }
 
 func (d *system) send(ctx context.Context, messages []OutputMessage, flags MsgFlags, timeout time.Duration) (int, error) {
+	b := sends.Get().(*batch[OutputMessage])
+	defer sends.Put(b)
+	b.begin(d.socket, messages, flags, len(messages))
 	if timeout == 0 {
-		return d.write.poll(d.raw, messages, flags, sending)
+		return b.finish(d.raw.Control(b.once), sending)
 	}
-	return d.write.block(ctx, d.raw.Write, messages, flags, len(messages), timeout, sending)
+	return b.finish(d.write.block(ctx, deadlineOf(timeout), d.raw.Write, b.attempt), sending)
 }
 
-// poll moves what can be moved now.
-func (s *side[M]) poll(raw syscall.RawConn, messages []M, flags MsgFlags, doing string) (int, error) {
-	s.polled.Lock()
-	defer s.polled.Unlock()
-	s.polled.begin(messages, flags, 0)
-	return s.polled.finish(raw.Control(s.polled.once), doing)
-}
-
-// block moves messages until need of them are moved. in is the raw conn's Read
-// or Write.
-func (s *side[M]) block(ctx context.Context, in func(func(uintptr) bool) error, messages []M, flags MsgFlags, need int, timeout time.Duration, doing string) (int, error) {
-	deadline := deadlineOf(timeout)
+// block takes its turn and runs attempt in the raw conn's Read or Write, which
+// in is, until it returns true, the deadline comes or ctx is done.
+func (s *side) block(ctx context.Context, deadline time.Time, in func(func(uintptr) bool) error, attempt func(uintptr) bool) error {
 	if err := s.enter(ctx, deadline); err != nil {
-		return 0, err
+		return err
 	}
 	defer s.leave()
-	s.blocking.begin(messages, flags, need)
-	return s.blocking.finish(s.until(ctx, deadline, in, s.blocking.attempt), doing)
-}
-
-// until runs attempt in the raw conn's Read or Write until it returns true, the
-// deadline comes or ctx is done.
-func (s *side[M]) until(ctx context.Context, deadline time.Time, in func(func(uintptr) bool) error, attempt func(uintptr) bool) error {
 	for {
 		s.arm(ctx, deadline)
 		if ctx.Err() != nil {
@@ -236,7 +216,7 @@ func (s *side[M]) until(ctx context.Context, deadline time.Time, in func(func(ui
 	}
 }
 
-// glance is one look at a socket's condition, made once and used for many.
+// glance is one look at a socket's condition.
 type glance struct {
 	fds     [1]unix.PollFd
 	asked   IOCondition
@@ -245,40 +225,42 @@ type glance struct {
 	once    func(fd uintptr)
 }
 
-func (w *glance) prepare() {
-	w.attempt = w.look
-	w.once = func(fd uintptr) { w.look(fd) }
+func newGlance() *glance {
+	g := new(glance)
+	g.attempt = g.look
+	g.once = func(fd uintptr) { g.look(fd) }
+	return g
 }
 
 // look polls the socket without waiting, and reports whether anything is true.
-func (w *glance) look(fd uintptr) bool {
-	w.fds[0] = unix.PollFd{Fd: int32(fd)}
+func (g *glance) look(fd uintptr) bool {
+	g.fds[0] = unix.PollFd{Fd: int32(fd)}
 	for _, m := range pollBits {
-		if w.asked&m.condition != 0 {
-			w.fds[0].Events |= m.bit
+		if g.asked&m.condition != 0 {
+			g.fds[0].Events |= m.bit
 		}
 	}
 	for {
-		_, err := unix.Poll(w.fds[:], 0)
+		_, err := unix.Poll(g.fds[:], 0)
 		if err == unix.EINTR {
 			continue
 		}
 		if err != nil {
-			w.now = Err
+			g.now = Err
 			return true
 		}
 		break
 	}
-	w.now = 0
+	g.now = 0
 	for _, m := range pollBits {
-		if w.fds[0].Revents&m.bit != 0 {
-			w.now |= m.condition
+		if g.fds[0].Revents&m.bit != 0 {
+			g.now |= m.condition
 		}
 	}
-	if w.now&(Hup|Nval) != 0 {
-		w.now = Hup
+	if g.now&(Hup|Nval) != 0 {
+		g.now = Hup
 	}
-	return w.now != 0
+	return g.now != 0
 }
 
 // pollBits relates conditions to poll's bits.
@@ -291,13 +273,13 @@ var pollBits = [...]struct {
 }
 
 func (d *system) check(condition IOCondition) IOCondition {
-	d.probe.mu.Lock()
-	defer d.probe.mu.Unlock()
-	d.probe.asked = condition
-	if err := d.raw.Control(d.probe.once); err != nil {
+	g := glances.Get().(*glance)
+	defer glances.Put(g)
+	g.asked = condition
+	if err := d.raw.Control(g.once); err != nil {
 		return Hup // the conn was closed behind the Socket's back
 	}
-	return d.probe.now
+	return g.now
 }
 
 func (d *system) wait(ctx context.Context, condition IOCondition, timeout time.Duration) error {
@@ -326,17 +308,15 @@ func (d *system) wait(ctx context.Context, condition IOCondition, timeout time.D
 }
 
 // watch waits in the poller until something of the condition is true.
-func (s *side[M]) watch(ctx context.Context, in func(func(uintptr) bool) error, condition IOCondition, deadline time.Time) error {
-	if err := s.enter(ctx, deadline); err != nil {
-		return err
-	}
-	defer s.leave()
-	s.waiting.asked = condition
-	err := ErrorFromSystem(s.until(ctx, deadline, in, s.waiting.attempt), watching)
-	if errors.Is(err, ErrClosed) {
+func (s *side) watch(ctx context.Context, in func(func(uintptr) bool) error, condition IOCondition, deadline time.Time) error {
+	g := glances.Get().(*glance)
+	defer glances.Put(g)
+	g.asked = condition
+	err := s.block(ctx, deadline, in, g.attempt)
+	if errors.Is(err, net.ErrClosed) {
 		return nil // Hup is true
 	}
-	return err
+	return ErrorFromSystem(err, watching)
 }
 
 func (d *system) close() {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net"
 	"net/netip"
+	"runtime"
 	"testing"
 	"time"
 )
@@ -68,6 +69,56 @@ func TestAllocations(t *testing.T) {
 				t.Errorf("%v allocations for a poll in vain", n)
 			}
 		})
+	}
+}
+
+// An idle Socket that has been used holds little beside its conn: what its
+// calls need comes from pools.
+func TestIdleMemory(t *testing.T) {
+	if raceEnabled {
+		t.Skip("the race detector has memory of its own")
+	}
+	a, b := connected(t, "udp4", "127.0.0.1:0")
+	peer := New(b)
+	defer peer.Close()
+	defer a.Close()
+	const count, most = 1000, 1200
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	heap := func() uint64 {
+		var m runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&m)
+		return m.HeapAlloc
+	}
+	before := heap()
+	sockets := make([]*Socket, count)
+	in := inputs(1, 10)
+	for i := range sockets {
+		s := New(a)
+		sockets[i] = s
+		for _, timeout := range []time.Duration{-1, 0} {
+			if err := SendOne(ctx, peer, []byte("x"), Address{}, timeout); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := s.ReceiveMessages(ctx, in, MsgNone, timeout); err != nil {
+				t.Fatal(err)
+			}
+			if err := SendOne(ctx, s, []byte("x"), Address{}, timeout); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := s.ConditionWait(ctx, Out, -1); err != nil {
+			t.Fatal(err)
+		}
+	}
+	each := (int64(heap()) - int64(before)) / count
+	t.Logf("%d bytes for each Socket", each)
+	if each > most {
+		t.Errorf("%d bytes for each Socket, more than %d", each, most)
+	}
+	for _, s := range sockets {
+		s.Close()
 	}
 }
 

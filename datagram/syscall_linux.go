@@ -179,6 +179,7 @@ type senderCache struct {
 	zoneID   uint32
 	zoneName string
 	unixName []byte
+	unixKind int
 	unixAddr Address
 }
 
@@ -211,7 +212,8 @@ func (s *senderCache) scope(zone string) (uint32, error) {
 
 // unix returns the address of a Unix socket's name.
 func (s *senderCache) unix(name []byte, kind int) Address {
-	if !s.unixAddr.IsValid() || string(s.unixName) != string(name) {
+	if !s.unixAddr.IsValid() || s.unixKind != kind || string(s.unixName) != string(name) {
+		s.unixKind = kind
 		s.unixName = append(s.unixName[:0], name...)
 		text := append([]byte(nil), name...)
 		if text[0] == 0 {
