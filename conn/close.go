@@ -11,10 +11,19 @@ import (
 	"gdtls/internal/record"
 )
 
+// Detacher is what a base may be besides a DatagramBased, such as a listener's
+// part for one peer, to learn when it is not needed any more.
+type Detacher interface {
+	// Detach is called when both directions of the connection have been closed,
+	// after close_notify was sent. It may be called more than once, and must not
+	// wait for the connection.
+	Detach()
+}
+
 // Close closes both directions (g_dtls_connection_close, G080-G082, G207): it
 // sends close_notify if there was a handshake, and does not wait for the peer's.
 // Calls that are blocked end with CLOSED, as do all later ones; closing again is
-// no error. The base stays open. If ctx is done before, nothing is closed and the
+// no error. The base stays open, and is told if it is a Detacher. If ctx is done before, nothing is closed and the
 // result is CANCELLED.
 func (c *DtlsConnection) Close(ctx context.Context) error {
 	return c.Shutdown(ctx, true, true)
@@ -79,6 +88,9 @@ func (c *DtlsConnection) Shutdown(ctx context.Context, read, write bool) error {
 	}
 	if both {
 		c.discard()
+		if base, ok := c.base.(Detacher); ok {
+			base.Detach()
+		}
 	}
 	return nil
 }
