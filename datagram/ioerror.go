@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"strconv"
@@ -137,7 +138,7 @@ func ErrorFromSystem(err error, doing string) error {
 	}
 	code := CodeFailed
 	switch netErr, isNet := errors.AsType[net.Error](err); {
-	case errors.Is(err, net.ErrClosed):
+	case errors.Is(err, net.ErrClosed), errors.Is(err, io.ErrClosedPipe):
 		code = CodeClosed
 	case errors.Is(err, os.ErrDeadlineExceeded), isNet && netErr.Timeout() && !isErrno(err):
 		code = CodeTimedOut

@@ -49,8 +49,7 @@ func (o *opaque) start() { o.pump.Do(func() { go o.readAhead() }) }
 func (o *opaque) readAhead() {
 	read := o.socket.conn.ReadFrom
 	buf := make([]byte, MaxDatagram)
-	failures := 0 // in a row
-	for {
+	for failures := 0; !o.in.closed(); {
 		n, from, err := read(buf)
 		switch {
 		case err == nil:
@@ -58,24 +57,23 @@ func (o *opaque) readAhead() {
 			if !o.in.push(buf[:max(0, min(n, len(buf)))], AddressFromNet(from)) {
 				o.socket.stats.dropped.Add(1)
 			}
-		case errors.Is(err, net.ErrClosed):
+			continue
+		case errors.Is(err, net.ErrClosed), errors.Is(err, io.ErrClosedPipe):
 			o.in.abandon()
 			return
 		case errors.Is(err, io.EOF):
 			o.in.end()
 			return
 		case errors.Is(err, os.ErrDeadlineExceeded):
-			// Somebody set a deadline on the conn. It is the Socket's to set.
-			if o.socket.conn.SetReadDeadline(time.Time{}) != nil {
-				o.in.abandon()
-				return
-			}
+			// Somebody set a deadline on the conn. It is the Socket's to set; if
+			// that fails, so will the next read.
+			_ = o.socket.conn.SetReadDeadline(time.Time{})
 		default:
 			o.in.fail(ErrorFromSystem(err, "error receiving message"))
-			// An error that lasts must not keep a processor busy.
-			time.Sleep(time.Millisecond << min(failures, 6) >> 1)
-			failures++
 		}
+		// An error that lasts must not keep a processor busy.
+		time.Sleep(time.Millisecond << min(failures, 6) >> 1)
+		failures++
 	}
 }
 

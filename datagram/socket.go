@@ -14,7 +14,9 @@ import (
 // block, so a timeout of 0 is exact, vectors are scattered and gathered by the
 // kernel, and the steady state allocates nothing per datagram. A UnixConn must
 // be of type unixgram or unixpacket; calls on a stream fail with NOT_SUPPORTED
-// (G039). Other flags than those named here go to the system as they are.
+// (G039). Other flags than those named here go to the system as they are. The
+// system does not wake a unixgram sender that is not connected when others fill
+// its destination's queue, so give such a send a timeout.
 //
 // Any other net.PacketConn, also one that wraps a UDPConn, is used by its
 // ReadFrom and WriteTo alone. Its first receive, or first wait for In, starts

@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"os"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -154,6 +155,7 @@ func TestSocketAccessors(t *testing.T) {
 // script is a PacketConn whose reads follow a script.
 type script struct {
 	reads  []func(b []byte) (int, net.Addr, error)
+	made   atomic.Int64 // how many reads were
 	closed chan struct{}
 	once   sync.Once
 	slow   chan struct{} // writes wait for it, or for the deadline
@@ -172,6 +174,7 @@ func (s *script) ReadFrom(b []byte) (int, net.Addr, error) {
 		<-s.closed
 		return 0, nil, net.ErrClosed
 	}
+	s.made.Add(1)
 	next := s.reads[0]
 	s.reads = s.reads[1:]
 	return next(b)
@@ -287,5 +290,30 @@ func TestOpaqueSlowWrites(t *testing.T) {
 	after(t, 20*time.Millisecond, func() { s.Close() })
 	if n, err := s.SendMessages(t.Context(), out, MsgNone, -1); n != 0 || !errors.Is(err, ErrClosed) {
 		t.Error("closed:", n, err)
+	}
+}
+
+// A conn whose reads fail for ever does not keep the pump busy, and Close ends
+// it.
+func TestOpaqueBrokenConn(t *testing.T) {
+	reads := make([]func([]byte) (int, net.Addr, error), 1000)
+	broken := errors.New("broken")
+	for i := range reads {
+		reads[i] = fails(broken)
+	}
+	conn := newScript(reads...)
+	s := New(conn)
+	for range 3 {
+		if n, err := s.ReceiveMessages(t.Context(), inputs(1, 10), MsgNone, time.Second); n != 0 || !errors.Is(err, broken) {
+			t.Error(n, err)
+		}
+	}
+	if now := s.ConditionCheck(In); now&^(In|Err) != 0 {
+		t.Error(now)
+	}
+	s.Close()
+	time.Sleep(100 * time.Millisecond) // longer than the pump's longest pause
+	if made := conn.made.Load(); made > 100 {
+		t.Errorf("%d reads were made", made)
 	}
 }

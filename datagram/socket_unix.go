@@ -257,8 +257,11 @@ func (g *glance) look(fd uintptr) bool {
 			g.now |= m.condition
 		}
 	}
-	if g.now&(Hup|Nval) != 0 {
+	if g.now&Nval != 0 {
 		g.now = Hup
+	} else if g.now&Hup != 0 {
+		// The peer has closed: that is In (G032), and Hup a local close (G034).
+		g.now = g.now&^Hup | g.asked&In
 	}
 	return g.now != 0
 }

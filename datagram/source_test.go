@@ -127,3 +127,24 @@ func TestSourceDestroyed(t *testing.T) {
 		}
 	})
 }
+
+// unwatchable is an object whose condition cannot be waited for.
+type unwatchable struct{ DatagramBased }
+
+func (unwatchable) ConditionWait(context.Context, IOCondition, time.Duration) error {
+	return ErrFailed
+}
+
+// An object that cannot be watched is reported once, as Err.
+func TestSourceUnwatchable(t *testing.T) {
+	a, b := NewPipe()
+	defer a.Close()
+	defer b.Close()
+	var got []IOCondition
+	for condition := range NewSource(unwatchable{a}, t.Context(), In).C() {
+		got = append(got, condition)
+	}
+	if len(got) != 1 || got[0] != Err {
+		t.Errorf("got %v", got)
+	}
+}

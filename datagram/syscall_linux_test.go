@@ -1,0 +1,51 @@
+package datagram
+
+import (
+	"errors"
+	"net"
+	"net/netip"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// A link-local address keeps its zone on the way into a socket address and out
+// of it, by the interface's name.
+func TestZone(t *testing.T) {
+	loopback, err := net.InterfaceByName("lo")
+	if err != nil {
+		t.Skip("no interface lo:", err)
+	}
+	c := sysCall{socket: socketInfo{family: unix.AF_INET6}}
+	for _, zone := range []string{"lo", "4000000"} {
+		want := AddressFromAddrPort(netip.MustParseAddrPort("[fe80::1%" + zone + "]:7"))
+		for range 2 { // the second time from the cache
+			length, err := c.address(want)
+			if err != nil {
+				t.Fatal(err)
+			}
+			c.header.Namelen = length
+			if got := c.sender(); got != want {
+				t.Errorf("%v became %v", want, got)
+			}
+		}
+	}
+	if name := new(senderCache).zone(uint32(loopback.Index)); name != "lo" {
+		t.Errorf("the loopback's zone is %q", name)
+	}
+	if name := new(senderCache).zone(4000000); name != "4000000" {
+		t.Errorf("the zone of no interface is %q", name)
+	}
+}
+
+// A destination path that does not fit a socket address is refused.
+func TestUnixPath(t *testing.T) {
+	p := pairs["unixgram named"](t)
+	for _, path := range []string{"", string(make([]byte, 200))} {
+		to := AddressFromNet(&net.UnixAddr{Name: path, Net: "unixgram"})
+		if n, err := p.a.SendMessages(t.Context(), []OutputMessage{{Address: to}}, MsgNone, time.Second); n != 0 || !errors.Is(err, ErrInvalidArgument) {
+			t.Error(n, err)
+		}
+	}
+}
