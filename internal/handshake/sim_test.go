@@ -69,6 +69,7 @@ type link struct {
 	delay, jitter   time.Duration // jitter reorders
 	rng             *mathrand.Rand
 	tamper          func(fromClient bool, n int, datagram []byte) []byte // nil result: lost
+	split           func(fromClient bool, datagram []byte) [][]byte      // one datagram into many
 }
 
 // answers decide for a simulation's machines.
@@ -111,6 +112,16 @@ func newSimulation(t testing.TB, client, server *Config, a answers, l link) *sim
 }
 
 func (s *simulation) post(datagram []byte, toServer bool) {
+	if s.link.split == nil {
+		s.postOne(datagram, toServer)
+		return
+	}
+	for _, d := range s.link.split(toServer, datagram) {
+		s.postOne(d, toServer)
+	}
+}
+
+func (s *simulation) postOne(datagram []byte, toServer bool) {
 	side := 0
 	if !toServer {
 		side = 1

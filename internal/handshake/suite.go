@@ -123,7 +123,7 @@ func suiteNames(ids []uint16) string {
 
 // listed renders a list for an error message, a long one by its beginning.
 func listed[T any](list []T) string {
-	const most = 6
+	const most = 4
 	if len(list) == 0 {
 		return "none"
 	}
