@@ -92,6 +92,7 @@ type simulation struct {
 	now, start     time.Time
 	inFlight       []travelling
 	sent           [2]int
+	posted         int // for the order of what arrives at one time
 }
 
 type travelling struct {
@@ -144,11 +145,12 @@ func (s *simulation) postOne(datagram []byte, toServer bool) {
 		}
 	}
 	for range copies {
+		s.posted++
 		at := s.now.Add(s.link.delay)
 		if s.link.jitter > 0 {
 			at = at.Add(time.Duration(s.link.rng.Int64N(int64(s.link.jitter))))
 		}
-		s.inFlight = append(s.inFlight, travelling{at, len(s.inFlight), toServer, append([]byte(nil), datagram...)})
+		s.inFlight = append(s.inFlight, travelling{at, s.posted, toServer, append([]byte(nil), datagram...)})
 	}
 }
 
