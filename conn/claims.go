@@ -50,6 +50,7 @@ type claims struct {
 	active  operation
 	phase   phase
 	failure error // of a handshake, in phaseFailed
+	pending error // of a handshake in the background that may be tried again; the next call gets it
 
 	readClosed, writeClosed bool // by us
 	control                 control
@@ -136,6 +137,12 @@ func (c *claims) claim(ctx context.Context, op operation, timeout time.Duration,
 			c.mu.Unlock()
 			return nil, err
 		}
+		if op&opClosing == 0 && c.pending != nil {
+			err := c.pending
+			c.pending = nil
+			c.mu.Unlock()
+			return nil, err
+		}
 		if c.active&op.excludes() == 0 {
 			if op&(opRead|opWrite) != 0 && c.phase == phaseNew {
 				c.mu.Unlock()
@@ -209,27 +216,27 @@ func (c *claims) endHandshake() bool {
 }
 
 // takeControl gives what the writer has to send besides data, and forgets it. If
-// there is nothing it ends the write, so that no request can fall between.
-func (c *claims) takeControl() control {
+// there is nothing it ends the operation, so that no request can fall between.
+func (c *claims) takeControl(op operation) control {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	what := c.control
 	c.control = 0
-	if what == 0 || c.writeClosed {
-		c.active &^= opWrite
+	if what == 0 {
+		c.active &^= op
 		c.notify()
-		return 0
 	}
 	return what
 }
 
-// askControl asks for control records. True: nobody writes, and the caller has
-// become the writer who must serve the request.
+// askControl asks for control records, also after the write side was closed: a peer
+// that missed our last flight cannot have got the close_notify. True: nobody writes,
+// and the caller has become the writer who must serve the request.
 func (c *claims) askControl(what control) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.control |= what
-	if c.writeClosed || c.active&opWrite.excludes() != 0 {
+	if c.active&opWrite.excludes() != 0 {
 		return false
 	}
 	c.active |= opWrite
@@ -241,6 +248,20 @@ func (c *claims) isClosed(op operation) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.closedFor(op)
+}
+
+// failed tells whether a handshake or the connection has failed for good.
+func (c *claims) failed() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.phase == phaseFailed
+}
+
+// keep leaves the error of a handshake in the background to the next call.
+func (c *claims) keep(failure error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.pending = failure
 }
 
 // settle ends a handshake: nil if it succeeded, else the error that stays.

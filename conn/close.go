@@ -23,8 +23,10 @@ type Detacher interface {
 // Close closes both directions (g_dtls_connection_close, G080-G082, G207): it
 // sends close_notify if there was a handshake, and does not wait for the peer's.
 // Calls that are blocked end with CLOSED, as do all later ones; closing again is
-// no error. The base stays open, and is told if it is a Detacher. If ctx is done before, nothing is closed and the
-// result is CANCELLED.
+// no error. The base stays open, and is told if it is a Detacher. If ctx is done
+// before, nothing is closed and the result is CANCELLED. A handler of
+// accept-certificate that another goroutine runs is waited for; from the handler
+// itself Close fails (G191).
 func (c *DtlsConnection) Close(ctx context.Context) error {
 	return c.Shutdown(ctx, true, true)
 }
@@ -76,7 +78,7 @@ func (c *DtlsConnection) Shutdown(ctx context.Context, read, write bool) error {
 	if _, err := cl.claim(ctx, op, -1, time.Time{}); err != nil {
 		return err
 	}
-	defer cl.release(op)
+	defer c.endWrite(op)
 	cl.mu.Lock()
 	cl.closeSides(read, write)
 	established := cl.phase == phaseEstablished
@@ -112,8 +114,8 @@ func (c *claims) closeSides(read, write bool) {
 	c.notify()
 }
 
-// sendCloseNotify sends close_notify once. A base that cannot send it any more
-// is no error: the peer is gone, or will find out.
+// sendCloseNotify sends close_notify once. A base that cannot send it any more, or
+// does not take it in time, is no error: the peer is gone, or will find out.
 func (c *DtlsConnection) sendCloseNotify(ctx context.Context) error {
 	if c.tx.notified {
 		return nil
@@ -121,7 +123,7 @@ func (c *DtlsConnection) sendCloseNotify(ctx context.Context) error {
 	bytes, err := c.tx.sealer.SealBytes(nil, record.TypeAlert, []byte{byte(alert.Warning), byte(alert.CloseNotify)})
 	if err == nil {
 		messages := [1]datagram.OutputMessage{{Vectors: [][]byte{bytes}}}
-		if _, err = c.base.SendMessages(ctx, messages[:], 0, -1); errors.Is(err, datagram.ErrCancelled) {
+		if _, err = c.base.SendMessages(ctx, messages[:], 0, farewellPatience); errors.Is(err, datagram.ErrCancelled) {
 			return datagram.ErrorFromContext(ctx)
 		}
 	}

@@ -2,7 +2,6 @@ package conn
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"gdtls/datagram"
@@ -15,7 +14,7 @@ import (
 // read or write begins it; while it goes on neither does. HUP is set once both
 // sides are closed.
 func (c *DtlsConnection) ConditionCheck(condition datagram.IOCondition) datagram.IOCondition {
-	result, base, _ := c.look(condition)
+	result, base, _ := c.look(condition, false)
 	if base != 0 {
 		result |= c.base.ConditionCheck(base) & (base | datagram.Err)
 	}
@@ -23,12 +22,15 @@ func (c *DtlsConnection) ConditionCheck(condition datagram.IOCondition) datagram
 }
 
 // look gives the conditions that hold whatever the base says, those that the base
-// has to tell, and a channel for those that wait for an operation's end.
-func (c *DtlsConnection) look(condition datagram.IOCondition) (now, base datagram.IOCondition, changed <-chan struct{}) {
+// has to tell, and, to who wants to wait, a channel that tells when to look again.
+func (c *DtlsConnection) look(condition datagram.IOCondition, watch bool) (now, base datagram.IOCondition, changed <-chan struct{}) {
 	const in, out = datagram.In, datagram.Out
 	cl := &c.claims
 	cl.mu.Lock()
 	defer cl.mu.Unlock()
+	if watch {
+		changed = cl.watch()
+	}
 	condition &= in | out
 	if cl.readClosed {
 		condition &^= in
@@ -38,76 +40,73 @@ func (c *DtlsConnection) look(condition datagram.IOCondition) (now, base datagra
 	}
 	switch {
 	case cl.readClosed && cl.writeClosed:
-		return datagram.Hup, 0, nil
+		return datagram.Hup, 0, changed
 	case cl.active&opHandshake != 0:
-		return 0, 0, cl.watch()
+		return 0, 0, changed
 	case cl.phase != phaseEstablished:
-		return condition, 0, nil
+		return condition, 0, changed
 	}
 	if condition&in != 0 && c.rx.ready.Load() {
-		return in, condition &^ in, nil
+		return in, condition &^ in, changed
 	}
-	return 0, condition, nil
+	return 0, condition, changed
 }
 
 // ConditionWait waits until ConditionCheck would give something
 // (g_datagram_based_condition_wait, G036, G037, G205): its error is TIMED_OUT or
 // CANCELLED. Closing the connection ends the wait.
 func (c *DtlsConnection) ConditionWait(ctx context.Context, condition datagram.IOCondition, timeout time.Duration) error {
+	switch {
+	case ctx.Err() != nil:
+		return datagram.ErrorFromContext(ctx)
+	case c.ConditionCheck(condition) != 0:
+		return nil
+	case timeout == 0:
+		return datagram.ErrTimedOut
+	}
 	deadline := deadlineOf(timeout)
 	for {
-		if ctx.Err() != nil {
-			return datagram.ErrorFromContext(ctx)
-		}
-		now, base, changed := c.look(condition)
-		if now != 0 {
+		now, base, changed := c.look(condition, true)
+		var err error
+		switch {
+		case now != 0:
 			return nil
-		}
-		if timeout == 0 {
-			if base != 0 && c.base.ConditionCheck(base) != 0 {
+		case base == 0:
+			err = waitFor(ctx, changed, deadline)
+		default:
+			var state bool
+			if state, err = c.waitBase(ctx, base, changed, deadline); !state && err == nil {
 				return nil
 			}
-			return datagram.ErrTimedOut
 		}
-		if base == 0 {
-			c.claims.mu.Lock()
-			if changed == nil {
-				changed = c.claims.watch()
-			}
-			c.claims.mu.Unlock()
-			if err := waitFor(ctx, changed, deadline); err != nil {
-				return err
-			}
-			continue
-		}
-		err := c.waitBase(ctx, base, deadline)
-		if err == nil || !errors.Is(err, errStateChanged) {
+		if err != nil {
 			return err
 		}
 	}
 }
 
-var errStateChanged = errors.New("connection changed")
-
-// waitBase waits for the base, until the connection's own state changes.
-func (c *DtlsConnection) waitBase(ctx context.Context, condition datagram.IOCondition, deadline time.Time) error {
-	inner, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	c.claims.mu.Lock()
-	changed := c.claims.watch()
-	c.claims.mu.Unlock()
-	done := make(chan struct{})
+// waitBase waits for the base, or until the connection's own state changes, which
+// it tells.
+func (c *DtlsConnection) waitBase(ctx context.Context, condition datagram.IOCondition, changed <-chan struct{}, deadline time.Time) (state bool, err error) {
+	wait := remaining(deadline)
+	if wait == 0 {
+		return false, datagram.ErrTimedOut
+	}
+	inner, cancel := context.WithCancel(ctx)
+	watching := make(chan bool)
 	go func() {
 		select {
 		case <-changed:
-			cancel(errStateChanged)
-		case <-done:
+			cancel()
+			watching <- true
+		case <-inner.Done():
+			watching <- false
 		}
 	}()
-	err := c.base.ConditionWait(inner, condition, remaining(deadline))
-	close(done)
-	if err != nil && ctx.Err() == nil && context.Cause(inner) == errStateChanged {
-		return errStateChanged
+	err = c.base.ConditionWait(inner, condition, wait)
+	cancel()
+	if state = <-watching; state && ctx.Err() == nil {
+		err = nil
 	}
-	return err
+	return state, err
 }

@@ -1,12 +1,14 @@
 package conn
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"gdtls/datagram"
 	"gdtls/internal/handshake"
@@ -48,6 +50,8 @@ type DtlsConnection struct {
 	settings   settings   // guarded by mu; what the application sets
 	negotiated negotiated // guarded by mu; what the handshake found
 
+	mtu atomic.Int32 // bytes of a datagram; 0: handshake.DefaultMTU
+
 	rx    receiver // guarded by the claims opRead, opHandshake and opClose
 	tx    sender   // guarded by the claims opWrite, opHandshake and opClose
 	stats counters
@@ -60,10 +64,11 @@ type settings struct {
 	advertised         []string
 	suites             []uint16
 	keyLog             io.Writer
-	mtu                int32 // bytes of a datagram; 0: handshake.DefaultMTU
-	ignoreCloseNotify  bool  // require-close-notify is FALSE
-	databaseChosen     bool  // SetDatabase was called: nil means none, not the default
-	certificateMissing bool  // client: asked for a certificate, had none
+	patience           time.Duration // with a silent peer; 0: DefaultHandshakePatience
+	mtu                int32         // bytes of a datagram; 0: handshake.DefaultMTU
+	ignoreCloseNotify  bool          // require-close-notify is FALSE
+	databaseChosen     bool          // SetDatabase was called: nil means none, not the default
+	certificateMissing bool          // client: asked for a certificate, had none
 }
 
 // negotiated is what the handshake found.
@@ -82,7 +87,7 @@ type counters struct {
 type Stats struct {
 	Sent            uint64 // application messages sent
 	Received        uint64 // application messages received
-	Dropped         uint64 // records dropped as malformed, out of place or unknown
+	Dropped         uint64 // records dropped as malformed, out of place or unknown, and warnings without effect
 	Replayed        uint64 // records dropped as repeated or too old
 	Unauthenticated uint64 // records dropped since they were not the peer's
 }
@@ -190,16 +195,10 @@ func (c *DtlsConnection) SetCiphersuites(names ...string) error {
 // MTU is the size in bytes of the datagrams that the connection sends at most,
 // without the headers of IP and UDP. The default is 1400 (G208).
 func (c *DtlsConnection) MTU() int {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.mtu()
-}
-
-func (c *DtlsConnection) mtu() int {
-	if c.settings.mtu == 0 {
-		return handshake.DefaultMTU
+	if mtu := c.mtu.Load(); mtu != 0 {
+		return int(mtu)
 	}
-	return int(c.settings.mtu)
+	return handshake.DefaultMTU
 }
 
 // SetMTU sets the size of datagrams, 256 to 65535 bytes; other values are IO error
@@ -209,10 +208,33 @@ func (c *DtlsConnection) SetMTU(bytes int) error {
 	if bytes < least || bytes > most {
 		return datagram.NewError(datagram.CodeInvalidArgument, "MTU of %d bytes: %d to %d are possible", bytes, least, most)
 	}
+	c.mtu.Store(int32(bytes))
+	return nil
+}
+
+// DefaultHandshakePatience is how long a handshake waits for a silent peer if
+// nothing else is set: as long as the real Gio does.
+const DefaultHandshakePatience = 62 * time.Second
+
+// HandshakePatience is how long the handshake waits for a peer that does not
+// answer.
+func (c *DtlsConnection) HandshakePatience() time.Duration {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.settings.mtu = int32(bytes)
-	return nil
+	return cmp.Or(c.settings.patience, DefaultHandshakePatience)
+}
+
+// SetHandshakePatience sets how long the next handshake waits for a peer that does
+// not answer before it ends with TIMED_OUT, besides the limits that the caller's
+// timeout and context set; 0 or less restores the default of 62 s. A flight is
+// repeated after 1, 3, 7, 15 and 31 seconds, then once a minute at most (RFC 6347
+// 4.2.4.1), so that the default is six tries: enough for a path that loses one
+// datagram in ten, but where it loses a third in each direction, one handshake in
+// fifty needs more.
+func (c *DtlsConnection) SetHandshakePatience(patience time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.settings.patience = max(patience, 0)
 }
 
 // SetKeyLogWriter makes the next handshake write its secrets in the format of

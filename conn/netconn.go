@@ -3,7 +3,6 @@ package conn
 import (
 	"context"
 	"errors"
-	"io"
 	"net"
 	"os"
 	"sync"
@@ -42,29 +41,29 @@ type netConn struct {
 }
 
 func (n *netConn) Read(b []byte) (int, error) {
-	var got int
-	err := n.read.do(func(ctx context.Context) error {
-		messages := [1]datagram.InputMessage{{Vectors: [][]byte{b}}}
-		k, err := n.c.ReceiveMessages(ctx, messages[:], 0, -1)
-		got = messages[0].BytesReceived
-		if err == nil && k == 0 {
-			return io.EOF
-		}
-		return err
-	})
-	return got, err
+	if len(b) == 0 {
+		return 0, nil
+	}
+	ctx := n.read.context()
+	got, _, err := datagram.ReceiveOne(ctx, n.c, b, -1)
+	return got, asTimeout(err)
 }
 
 func (n *netConn) Write(b []byte) (int, error) {
-	err := n.write.do(func(ctx context.Context) error {
-		messages := [1]datagram.OutputMessage{{Vectors: [][]byte{b}}}
-		_, err := n.c.SendMessages(ctx, messages[:], 0, -1)
-		return err
-	})
-	if err != nil {
-		return 0, err
+	ctx := n.write.context()
+	if err := datagram.SendOne(ctx, n.c, b, datagram.Address{}, -1); err != nil {
+		return 0, asTimeout(err)
 	}
 	return len(b), nil
+}
+
+// asTimeout makes a time-out of what a deadline cancelled, be it this call or the
+// handshake before it.
+func asTimeout(err error) error {
+	if errors.Is(err, datagram.ErrCancelled) && errors.Is(err, os.ErrDeadlineExceeded) {
+		return datagram.NewError(datagram.CodeTimedOut, "%w", os.ErrDeadlineExceeded)
+	}
+	return err
 }
 
 func (n *netConn) Close() error { return n.c.Close(context.Background()) }
@@ -146,14 +145,4 @@ func (d *deadline) context() context.Context {
 		d.arm()
 	}
 	return d.ctx
-}
-
-// do makes a call that ends at the deadline.
-func (d *deadline) do(call func(context.Context) error) error {
-	ctx := d.context()
-	err := call(ctx)
-	if errors.Is(err, datagram.ErrCancelled) && context.Cause(ctx) == os.ErrDeadlineExceeded {
-		return datagram.NewError(datagram.CodeTimedOut, "%w", os.ErrDeadlineExceeded)
-	}
-	return err
 }

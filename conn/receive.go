@@ -119,49 +119,51 @@ func (c *DtlsConnection) ReceiveMessages(ctx context.Context, messages []datagra
 	return n, err
 }
 
-// receive fills messages; the caller holds opRead.
-func (c *DtlsConnection) receive(ctx context.Context, messages []datagram.InputMessage, needed int, deadline time.Time) (int, error) {
-	n, looked := 0, 0
+// receive fills messages; the caller holds opRead. An error that comes after the
+// first message is left to the next call (G013).
+func (c *DtlsConnection) receive(ctx context.Context, messages []datagram.InputMessage, needed int, deadline time.Time) (n int, err error) {
 	defer c.settleInbox()
-	for {
-		for n < len(messages) {
-			data, ok, err := c.nextMessage()
-			if err != nil && n == 0 {
-				return 0, err
-			}
-			if !ok || err != nil {
-				break
-			}
-			scatter(&messages[n], data)
-			n++
-		}
-		if n == len(messages) || c.rx.ended {
+	for looked := 0; ; {
+		var got int
+		got, err = c.take(messages[n:])
+		n += got
+		if err != nil || n == len(messages) || c.rx.ended {
 			break
 		}
-		// What else is there is taken without waiting.
-		wait := time.Duration(0)
+		wait := time.Duration(0) // what else is there is taken without waiting
 		if n < needed {
 			if wait = remaining(deadline); wait == 0 {
-				if n > 0 {
-					break
-				}
-				return 0, datagram.ErrTimedOut
-			}
-		} else if looked >= fruitless && n == 0 {
-			return 0, datagram.ErrWouldBlock
-		}
-		if err := c.fetch(ctx, len(messages)-n, wait); err != nil {
-			if n > 0 {
+				err = datagram.ErrTimedOut
 				break
 			}
-			return 0, err
+		} else if looked >= fruitless {
+			err = datagram.ErrWouldBlock
+			break
 		}
-		if c.rx.inbox != nil {
-			looked += c.rx.inbox.filled
+		if err = c.fetch(ctx, len(messages)-n, wait); err != nil {
+			break
+		}
+		if in := c.rx.inbox; in != nil {
+			looked += in.filled
 		}
 	}
 	c.stats.received.Add(uint64(n))
-	return n, nil
+	if n > 0 {
+		err = nil
+	}
+	return n, err
+}
+
+// take fills messages with what was fetched.
+func (c *DtlsConnection) take(messages []datagram.InputMessage) (int, error) {
+	for n := range messages {
+		data, ok, err := c.nextMessage()
+		if !ok || err != nil {
+			return n, err
+		}
+		scatter(&messages[n], data)
+	}
+	return len(messages), nil
 }
 
 // fetch gets datagrams from the base.
@@ -183,7 +185,7 @@ func (c *DtlsConnection) fetch(ctx context.Context, most int, wait time.Duration
 // endOfBase is for a base whose peer has closed without a close_notify (G069, G070).
 func (c *DtlsConnection) endOfBase() error {
 	if c.RequireCloseNotify() {
-		return newTlsError(TlsErrorEOF, nil, "peer closed the connection without close_notify")
+		return newTlsError(c.codeFor(TlsErrorEOF), nil, "peer closed the connection without close_notify")
 	}
 	c.rx.ended = true
 	return nil
@@ -274,13 +276,20 @@ func (c *DtlsConnection) receiveAlert(content []byte) error {
 	case a.Description == alert.CloseNotify:
 		c.rx.ended = true
 	case a.Level == alert.Fatal:
-		code := TlsErrorMisc
-		if c.certificateMissing() && !c.rx.used {
-			code = TlsErrorCertificateRequired // G198
-		}
-		return c.end(newTlsError(code, nil, "peer sent fatal TLS alert: %s", machine.AlertName(a.Description)))
+		return c.end(newTlsError(c.codeFor(TlsErrorMisc), nil, "peer sent fatal TLS alert: %s", machine.AlertName(a.Description)))
+	default:
+		c.stats.dropped.Add(1)
 	}
 	return nil
+}
+
+// codeFor is the code of an error in reading: a server that a client owes a
+// certificate, and that never sent anything, can only miss that (G198).
+func (c *DtlsConnection) codeFor(code TlsErrorCode) TlsErrorCode {
+	if !c.rx.used && c.certificateMissing() {
+		return TlsErrorCertificateRequired
+	}
+	return code
 }
 
 // receiveHandshake takes an authenticated handshake record: the peer repeats its
@@ -317,16 +326,10 @@ func (c *DtlsConnection) certificateMissing() bool {
 	return c.settings.certificateMissing
 }
 
-// explain tells a cancelled call of the base that the connection was closed, or
-// that the caller's context ended.
+// explain finds out whether a call of the base was cancelled since the connection
+// was closed.
 func (c *DtlsConnection) explain(ctx context.Context, op operation, err error) error {
-	if !errors.Is(err, datagram.ErrCancelled) {
-		return err
-	}
-	if ctx.Err() != nil {
-		return datagram.ErrorFromContext(ctx)
-	}
-	if c.claims.isClosed(op) {
+	if errors.Is(err, datagram.ErrCancelled) && ctx.Err() == nil && c.claims.isClosed(op) {
 		return errClosed
 	}
 	return err
@@ -334,11 +337,11 @@ func (c *DtlsConnection) explain(ctx context.Context, op operation, err error) e
 
 // idle is for a call with no messages: it only tells what stands against it.
 func (c *DtlsConnection) idle(ctx context.Context, op operation) error {
-	if c.claims.isClosed(op) {
-		return errClosed
-	}
 	if ctx.Err() != nil {
 		return datagram.ErrorFromContext(ctx)
+	}
+	if c.claims.isClosed(op) {
+		return errClosed
 	}
 	return nil
 }

@@ -62,7 +62,7 @@ func (c *DtlsConnection) SendMessages(ctx context.Context, messages []datagram.O
 		return 0, err
 	}
 	n, err := c.send(inner, messages, timeout, deadline)
-	c.endWrite()
+	c.endWrite(opWrite)
 	if err != nil {
 		err = c.explain(ctx, opWrite, err)
 	}
@@ -71,7 +71,7 @@ func (c *DtlsConnection) SendMessages(ctx context.Context, messages []datagram.O
 
 // send seals and sends messages in batches; the caller holds opWrite.
 func (c *DtlsConnection) send(ctx context.Context, messages []datagram.OutputMessage, timeout time.Duration, deadline time.Time) (int, error) {
-	most := c.MaximumMessageSize()
+	most := min(c.MTU()-c.tx.sealer.Overhead(), record.MaxPlaintext)
 	out := outboxes.Get().(*outbox)
 	defer outboxes.Put(out)
 	sent := 0
@@ -142,19 +142,17 @@ func (c *DtlsConnection) fill(out *outbox, messages []datagram.OutputMessage, mo
 // what the MTU leaves under the cipher suite (G208). Before the handshake it is the
 // least that any suite leaves.
 func (c *DtlsConnection) MaximumMessageSize() int {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	overhead := record.HeaderSize + record.AES128GCM.Overhead()
-	if s := c.negotiated.session; s != nil {
-		overhead = record.HeaderSize + s.Suite.AEAD().Overhead()
+	aead := record.AES128GCM
+	if s := c.session(); s != nil {
+		aead = s.Suite.AEAD()
 	}
-	return min(c.mtu()-overhead, record.MaxPlaintext)
+	return min(c.MTU()-record.HeaderSize-aead.Overhead(), record.MaxPlaintext)
 }
 
-// endWrite ends a write, after what a reader has asked for meanwhile.
-func (c *DtlsConnection) endWrite() {
+// endWrite ends opWrite or opCloseWrite, after what a reader has asked for meanwhile.
+func (c *DtlsConnection) endWrite(op operation) {
 	for {
-		what := c.claims.takeControl()
+		what := c.claims.takeControl(op)
 		if what == 0 {
 			return
 		}
@@ -165,7 +163,7 @@ func (c *DtlsConnection) endWrite() {
 // askControl lets a control record be sent: now, or by the writer that is at work.
 func (c *DtlsConnection) askControl(what control) {
 	if c.claims.askControl(what) {
-		c.endWrite()
+		c.endWrite(opWrite)
 	}
 }
 
@@ -183,7 +181,7 @@ func (c *DtlsConnection) sendControl(what control) {
 			}
 		}
 	}
-	if what&controlNoRenegotiation != 0 {
+	if what&controlNoRenegotiation != 0 && !c.tx.notified {
 		if d, err := c.tx.sealer.SealBytes(nil, record.TypeAlert, []byte{byte(alert.Warning), byte(alert.NoRenegotiation)}); err == nil {
 			c.sendRecord(d)
 		}

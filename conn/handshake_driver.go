@@ -1,0 +1,259 @@
+package conn
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/pion/dtls/v2/pkg/protocol/alert"
+
+	"gdtls/datagram"
+	"gdtls/internal/handshake"
+)
+
+// farewellPatience is how long a base is waited for that does not take the last
+// record of a handshake or of a connection.
+const farewellPatience = time.Second
+
+// driver runs a machine over the base.
+type driver struct {
+	c        *DtlsConnection
+	ctx      context.Context
+	deadline time.Time // zero: none
+	machine  *handshake.Machine
+	config   *handshake.Config
+	foreign  int // datagrams that were not DTLS, before there was a machine
+}
+
+// cookies serves all servers of the process that have no listener.
+var cookies = sync.OnceValue(func() *handshake.Cookies { return handshake.NewCookies(time.Now()) })
+
+func (d *driver) run() error {
+	if err := d.configure(); err != nil {
+		return err
+	}
+	now := time.Now()
+	var err error
+	switch hello := d.c.role.Hello(); {
+	case !d.c.role.IsServer():
+		if d.machine, err = handshake.NewClient(d.config, now); err != nil {
+			return newTlsError(TlsErrorMisc, err, "cannot begin the handshake")
+		}
+	case hello != nil:
+		d.machine = handshake.NewServer(d.config, hello, now)
+	}
+	in := takeInbox(1)
+	defer in.put()
+	for {
+		done, err := d.settle()
+		if err == nil && !done {
+			err = d.receive(in)
+		}
+		if done || err != nil {
+			return d.giveUp(err)
+		}
+	}
+}
+
+// configure gathers the settings.
+func (d *driver) configure() error {
+	c := d.c
+	c.mu.Lock()
+	s := c.settings
+	c.mu.Unlock()
+	d.config = &handshake.Config{
+		Suites:    s.suites,
+		ALPN:      s.advertised,
+		MTU:       c.MTU(),
+		Patience:  c.HandshakePatience(),
+		PSK:       len(snapshot(&c.signals, &c.signals.psk)) > 0,
+		ParsePeer: func(chain [][]byte) (*x509.Certificate, error) { return parsePeer(chain) },
+	}
+	if c.role.IsServer() && s.certificate != nil {
+		own, err := ownCertificate(s.certificate)
+		if err != nil {
+			return err
+		}
+		d.config.Certificates = []*handshake.Certificate{own}
+	}
+	c.role.Configure(d.config)
+	return nil
+}
+
+func parsePeer(chain [][]byte) (*x509.Certificate, error) {
+	certificate, err := newPeerCertificate(chain)
+	if err != nil {
+		return nil, err
+	}
+	return certificate.X509(), nil
+}
+
+func ownCertificate(certificate *TlsCertificate) (*handshake.Certificate, error) {
+	if !certificate.HasPrivateKey() {
+		return nil, newTlsError(TlsErrorBadCertificate, nil, "certificate has no private key")
+	}
+	own, err := handshake.NewCertificate(certificate.chainDER(), certificate.signer())
+	if err != nil {
+		return nil, newTlsError(TlsErrorBadCertificate, err, "own certificate cannot be used")
+	}
+	return own, nil
+}
+
+// settle sends what the machine has, answers what it asks, and tells whether it is
+// done.
+func (d *driver) settle() (bool, error) {
+	m := d.machine
+	if m == nil {
+		return false, nil
+	}
+	for {
+		err := d.flush()
+		if failure := m.Err(); failure != nil {
+			return false, d.c.failure(failure) // whether or not its alert could be sent
+		}
+		if err != nil {
+			return false, err
+		}
+		if m.Done() {
+			d.c.establish(m.Session())
+			return true, nil
+		}
+		switch m.Question() {
+		case handshake.NoQuestion:
+			return false, nil
+		case handshake.AskCertificate:
+			refusal, err := d.judge()
+			if err != nil {
+				return false, err
+			}
+			m.AnswerCertificate(refusal, time.Now())
+		case handshake.AskPSK:
+			identity, key := d.presharedKey()
+			m.AnswerPSK(identity, key, time.Now())
+		case handshake.AskClientCertificate:
+			m.AnswerClientCertificate(d.clientCertificate(), time.Now())
+		}
+	}
+}
+
+// flush sends the machine's datagrams as one batch. What a base does not take in
+// time is left to the machine's timer, like what the network loses.
+func (d *driver) flush() error {
+	datagrams := d.machine.Output()
+	if len(datagrams) == 0 {
+		return nil
+	}
+	messages := make([]datagram.OutputMessage, len(datagrams))
+	for i := range datagrams {
+		messages[i].Vectors = datagrams[i : i+1]
+	}
+	patience := d.machine.Deadline()
+	if patience.IsZero() {
+		patience = time.Now().Add(farewellPatience)
+	}
+	for len(messages) > 0 {
+		wait := remaining(earlier(d.deadline, patience))
+		if wait == 0 {
+			return nil
+		}
+		n, err := d.c.base.SendMessages(d.ctx, messages, 0, wait)
+		if err != nil && !errors.Is(err, datagram.ErrTimedOut) {
+			return err
+		}
+		messages = messages[n:]
+	}
+	return nil
+}
+
+// receive waits for datagrams of the peer, or for the machine's timer.
+func (d *driver) receive(in *inbox) error {
+	timer := d.timer()
+	wait := remaining(earlier(d.deadline, timer))
+	n := 0
+	if wait != 0 {
+		var err error
+		n, err = d.c.base.ReceiveMessages(d.ctx, in.messages, datagram.MsgWaitForOne, wait)
+		switch {
+		case errors.Is(err, datagram.ErrTimedOut):
+		case err != nil:
+			return err
+		case n == 0:
+			return newTlsError(TlsErrorNotTLS, nil, "peer closed the connection during the handshake") // G211
+		}
+	}
+	now := time.Now()
+	if !d.deadline.IsZero() && !now.Before(d.deadline) && n == 0 {
+		return datagram.ErrTimedOut
+	}
+	if n == 0 {
+		if d.machine != nil {
+			d.machine.Expire(now)
+		}
+		return nil
+	}
+	bytes := in.datagram(0)
+	if d.machine != nil {
+		d.machine.Receive(bytes, now)
+		return nil
+	}
+	return d.firstDatagram(bytes, in.messages[0].Address, now)
+}
+
+func (d *driver) timer() time.Time {
+	if d.machine == nil {
+		return time.Time{}
+	}
+	return d.machine.Deadline()
+}
+
+func earlier(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
+}
+
+// firstDatagram answers a peer of which nothing is known yet: by a
+// HelloVerifyRequest, or, if its cookie is right, by a machine.
+func (d *driver) firstDatagram(bytes []byte, from datagram.Address, now time.Time) error {
+	verified, reply := cookies().VerifyHello(bytes, []byte(from.String()), nil, now)
+	switch {
+	case verified != nil:
+		d.machine = handshake.NewServer(d.config, verified, now)
+	case len(reply) > 0:
+		messages := [1]datagram.OutputMessage{{Vectors: [][]byte{reply}}}
+		if _, err := d.c.base.SendMessages(d.ctx, messages[:], 0, remaining(d.deadline)); err != nil {
+			return err
+		}
+	default:
+		d.foreign++
+	}
+	return nil
+}
+
+// giveUp ends a handshake that the driver could not go on with, and tells the peer.
+func (d *driver) giveUp(err error) error {
+	m := d.machine
+	if err == nil || m != nil && m.Err() != nil {
+		return err
+	}
+	foreign, heard := d.foreign, false
+	if m != nil {
+		foreign += int(m.Stats().NotDTLS)
+		heard = m.Stats().Records > 0
+		m.Abort(handshake.NewError(handshake.KindInternal, alert.UserCanceled, "given up"))
+		for _, bytes := range m.Output() {
+			d.c.sendRecord(bytes)
+		}
+	}
+	var e *datagram.IOError
+	if heard || !errors.As(err, &e) || !e.Timeout() {
+		return err
+	}
+	if foreign > 0 {
+		return newTlsError(TlsErrorNotTLS, err, "peer does not speak DTLS: %d datagrams were something else", foreign)
+	}
+	return datagram.NewError(e.Code, "peer has not answered: %w", err)
+}
