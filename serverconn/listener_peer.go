@@ -1,0 +1,174 @@
+package serverconn
+
+import (
+	"context"
+	"sync/atomic"
+	"time"
+
+	"gdtls/conn"
+	"gdtls/datagram"
+)
+
+// peer is a listener's part for one association: the base of its connection. It
+// receives what the listener's reader has found to be for it, and sends through
+// the listener's base.
+type peer struct {
+	listener *DtlsListener
+	address  datagram.Address
+	random   [32]byte // of the hello that began it
+	queue    queue
+
+	connection atomic.Pointer[DtlsServerConnection] // set once established
+
+	successor   *peer // guarded by its shard's mu: it restarted, and is making a handshake
+	detached    bool  // guarded by listener.mu: it is in the table no more
+	established bool  // guarded by listener.mu
+
+	idle idleness // owned by the reader
+}
+
+// idleness is what the reader last saw of a connection.
+type idleness struct {
+	messages uint64
+	since    time.Time
+}
+
+var (
+	_ datagram.DatagramBased = (*peer)(nil)
+	_ conn.Detacher          = (*peer)(nil)
+)
+
+var errPeerFlags = datagram.NewError(datagram.CodeNotSupported, "the base of a listener's connection knows no flag but MsgWaitForOne")
+
+// RemoteAddress is the peer's address.
+func (p *peer) RemoteAddress() datagram.Address { return p.address }
+
+// LocalAddress is the address of the listener.
+func (p *peer) LocalAddress() datagram.Address { return p.listener.LocalAddress() }
+
+// ReceiveMessages receives what came from the peer. When the peer was replaced
+// since it had restarted, the end comes after it.
+func (p *peer) ReceiveMessages(ctx context.Context, messages []datagram.InputMessage, flags datagram.MsgFlags, timeout time.Duration) (int, error) {
+	switch {
+	case flags&^datagram.MsgWaitForOne != 0:
+		return 0, errPeerFlags
+	case ctx.Err() != nil:
+		return 0, datagram.ErrorFromContext(ctx)
+	case len(messages) == 0:
+		return 0, nil
+	}
+	messages = messages[:min(len(messages), datagram.MaxMessages)]
+	n, err := p.queue.receive(ctx, messages, flags, timeout)
+	for i := range n {
+		messages[i].Address = p.address
+	}
+	return n, err
+}
+
+// SendMessages sends to the peer, whatever addresses the messages have; afterwards
+// they have none.
+func (p *peer) SendMessages(ctx context.Context, messages []datagram.OutputMessage, flags datagram.MsgFlags, timeout time.Duration) (int, error) {
+	messages = messages[:min(len(messages), datagram.MaxMessages)]
+	for i := range messages {
+		messages[i].Address = p.address
+	}
+	// To wait means to register the context with the base, which would have that of
+	// another peer every time: so first without.
+	n, err := p.listener.base.SendMessages(ctx, messages, flags, 0)
+	if timeout != 0 && (err == nil && n < len(messages) || isWouldBlock(err)) {
+		var more int
+		more, err = p.listener.base.SendMessages(ctx, messages[n:], flags, timeout)
+		if n += more; n > 0 {
+			err = nil
+		}
+	}
+	for i := range messages {
+		messages[i].Address = datagram.Address{}
+	}
+	return n, err
+}
+
+func isWouldBlock(err error) bool {
+	e, ok := err.(*datagram.IOError)
+	return ok && e.Code == datagram.CodeWouldBlock
+}
+
+// CreateSource returns a source that watches the condition.
+func (p *peer) CreateSource(ctx context.Context, condition datagram.IOCondition) *datagram.Source {
+	return datagram.NewSource(p, ctx, condition)
+}
+
+// ConditionCheck tells whether something has come, and whether the listener's base
+// would take a datagram.
+func (p *peer) ConditionCheck(condition datagram.IOCondition) datagram.IOCondition {
+	var now datagram.IOCondition
+	if condition&datagram.In != 0 && p.queue.readable() {
+		now = datagram.In
+	}
+	base := p.listener.base.ConditionCheck(condition & datagram.Out)
+	if base&datagram.Hup != 0 {
+		return datagram.Hup
+	}
+	return now | base&datagram.Out
+}
+
+// ConditionWait waits until ConditionCheck returns something.
+func (p *peer) ConditionWait(ctx context.Context, condition datagram.IOCondition, timeout time.Duration) error {
+	switch {
+	case ctx.Err() != nil:
+		return datagram.ErrorFromContext(ctx)
+	case p.ConditionCheck(condition) != 0:
+		return nil
+	case timeout == 0:
+		return datagram.ErrTimedOut
+	case condition&datagram.In == 0:
+		return p.listener.base.ConditionWait(ctx, condition, timeout)
+	}
+	var deadline time.Time
+	if timeout > 0 {
+		deadline = time.Now().Add(timeout)
+	}
+	for {
+		err := p.waitForChange(ctx, condition, deadline)
+		switch {
+		case p.ConditionCheck(condition) != 0:
+			return nil
+		case err != nil:
+			return err
+		}
+	}
+}
+
+// waitForChange waits until something has come, or the listener's base would take
+// a datagram if the condition has Out.
+func (p *peer) waitForChange(ctx context.Context, condition datagram.IOCondition, deadline time.Time) error {
+	inner := ctx
+	if condition&datagram.Out != 0 {
+		var cancel context.CancelFunc
+		inner, cancel = context.WithCancel(ctx)
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			_ = p.listener.base.ConditionWait(inner, datagram.Out, -1)
+			cancel()
+		}()
+		defer func() { cancel(); <-done }()
+	}
+	q := &p.queue
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.first != nil || q.over {
+		return nil
+	}
+	err := q.wait(inner, deadline)
+	if ctx.Err() == nil && inner.Err() != nil {
+		return nil
+	}
+	return err
+}
+
+// Detach forgets the peer: its connection was closed.
+func (p *peer) Detach() {
+	p.listener.forget(p)
+	p.queue.abandon()
+}

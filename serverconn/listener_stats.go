@@ -1,0 +1,55 @@
+package serverconn
+
+import "sync/atomic"
+
+// ListenerStats counts what a listener has done, and tells what it holds.
+type ListenerStats struct {
+	Peers       int // addresses with a connection or a handshake
+	Established int // of the associations with them, those whose handshake is done
+	Waiting     int // of these, those that Accept has not given yet
+
+	Datagrams   uint64 // received
+	Unknown     uint64 // of these, dropped: not DTLS, not a hello, or from nobody known
+	Dropped     uint64 // of these, dropped: the peer's queue was full or closed
+	Hellos      uint64 // hellos without the right cookie, answered by a HelloVerifyRequest
+	Unanswered  uint64 // of these, those whose answer the base did not take
+	Verified    uint64 // hellos with the right cookie, repeated ones included
+	Refused     uint64 // of these, refused since a limit was reached or the listener is closed
+	Failed      uint64 // handshakes that did not lead to a connection that somebody could accept
+	Handshakes  uint64 // handshakes that succeeded
+	Restarted   uint64 // of these, in place of an older association of the address
+	Accepted    uint64 // connections given by Accept
+	IdleClosed  uint64 // connections closed since they were idle
+	QueuedBytes int64  // memory that the receive queues of all peers take now
+}
+
+type listenerCounters struct {
+	datagrams, unknown, dropped, hellos, unanswered, verified, refused,
+	failed, established, restarted, accepted, idle atomic.Uint64
+}
+
+// Stats counts so far. The numbers are taken one after another.
+func (l *DtlsListener) Stats() ListenerStats {
+	l.mu.Lock()
+	established := l.established
+	l.mu.Unlock()
+	c := &l.counters
+	return ListenerStats{
+		Peers:       int(l.table.addresses.Load()),
+		Established: established,
+		Waiting:     len(l.backlog),
+		Datagrams:   c.datagrams.Load(),
+		Unknown:     c.unknown.Load(),
+		Dropped:     c.dropped.Load(),
+		Hellos:      c.hellos.Load(),
+		Unanswered:  c.unanswered.Load(),
+		Verified:    c.verified.Load(),
+		Refused:     c.refused.Load(),
+		Failed:      c.failed.Load(),
+		Handshakes:  c.established.Load(),
+		Restarted:   c.restarted.Load(),
+		Accepted:    c.accepted.Load(),
+		IdleClosed:  c.idle.Load(),
+		QueuedBytes: l.limits.used.Load(),
+	}
+}
