@@ -20,6 +20,7 @@ const (
 	maxShortMessage  = 1 << 12 // of one where no certificate is expected
 	maxAhead         = 16      // messages that are kept: the awaited one and those behind it
 	maxRanges        = 64      // separate fragments of one message
+	maxDiscards      = 64      // messages that are given up for others
 	maxEarly         = 16      // records kept that came before their time
 	maxEarlyBytes    = 1 << 15 // and their bytes
 	maxChain         = 16      // certificates of a peer
@@ -37,8 +38,8 @@ const (
 	defaultPatience = 62 * time.Second   // as the real Gio waits for a silent peer
 	repetitionPause = initialTimeout / 4 // what comes sooner after the first is its double, not a repetition
 
-	// A peer that speaks but does not go on is waited for so many times longer
-	// than a silent one.
+	// A peer that speaks but does not go on is waited for so many times as long
+	// as a silent one.
 	stuckPatience = 3
 )
 
@@ -84,7 +85,7 @@ type Config struct {
 	Suites   []uint16      // allowed cipher suites in order of preference; empty: all of ours
 	ALPN     []string      // application protocols; empty: the extension is not used
 	MTU      int           // bytes of a datagram during the handshake, at most 16384; 0: DefaultMTU
-	Patience time.Duration // how long a silent peer is waited for; 0: 62 s
+	Patience time.Duration // how long a silent peer is waited for, and a third of how long one that does not go on; 0: 62 s
 	PSK      bool          // pre-shared keys may be used: the machine asks for them
 
 	// ParsePeer gives the leaf of a peer's chain; nil: x509.ParseCertificate.

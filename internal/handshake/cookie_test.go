@@ -224,7 +224,7 @@ func TestHelloVerifyTwice(t *testing.T) {
 
 // TestVerifyHelloAllocations asserts that a spoofed hello costs no memory.
 func TestVerifyHelloAllocations(t *testing.T) {
-	if raceDetector {
+	if raceEnabled {
 		t.Skip("the race detector makes sync.Pool allocate at random")
 	}
 	c := NewCookies(puppetStart)

@@ -21,5 +21,11 @@
 //	if Question: decide, answer, start over
 //	receive until Deadline; Receive what came, or Expire
 //
+// Every byte of the peer is taken for hostile. What it can make a machine keep is
+// bounded in number and size, whatever it sends a machine ends in time, and it is
+// answered no more often than the timer and a few repetitions allow. What the RFCs
+// have dropped in silence is counted in [Stats]; what ends a handshake is an
+// [*Error], which names the cause and carries the alert that was sent or received.
+//
 // A Machine is not safe for concurrent use.
 package handshake

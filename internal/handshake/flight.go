@@ -105,7 +105,7 @@ type outbound struct {
 	sealer     *record.Sealer // epoch 1; nil until the keys are known
 	usesEpoch1 bool           // a ChangeCipherSpec is on its way: alerts are sealed
 	version    uint16         // in the record headers of epoch 0
-	mtu        int
+	mtu        int            // bytes of a datagram; shrinks when a flight does not get through
 
 	flight     []outMessage
 	repeatedBy handshake.Type // a message of the peer that shows that it missed the flight
@@ -135,10 +135,10 @@ func (o *outbound) addChangeCipherSpec() {
 
 // send puts the flight, for the first time or again, into the queue.
 func (o *outbound) send(now time.Time) error {
-	mtu := o.mtu
 	if o.sends >= sendsUntilSmall {
-		mtu = min(mtu, smallMTU)
+		o.mtu = min(o.mtu, smallMTU)
 	}
+	mtu := o.mtu
 	if len(o.flight) == 1 && o.flight[0].typ == handshake.TypeClientHello {
 		// A server that keeps nothing before the cookie cannot put a hello together.
 		mtu = max(mtu, record.HeaderSize+handshake.HeaderLength+len(o.flight[0].body))

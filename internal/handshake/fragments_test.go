@@ -160,6 +160,21 @@ func TestReassemblyBounds(t *testing.T) {
 			}
 		})
 	}
+	t.Run("contradictions", func(t *testing.T) {
+		in := inbound{limit: maxMessage}
+		began := 0
+		for i := range 3 * maxDiscards {
+			if in.add(piece(cert, 0, 100+i, 0, 1, 1), 0) == fateKept {
+				began++
+			}
+		}
+		if began != maxDiscards+1 {
+			t.Errorf("began anew %d times, want %d", began-1, maxDiscards)
+		}
+		if got := in.add(piece(cert, 0, 9, 0, 9, 1), 1); got != fateKept {
+			t.Errorf("what is protected: fate %d", got)
+		}
+	})
 	t.Run("ranges", func(t *testing.T) {
 		in := inbound{limit: maxMessage}
 		for i := range maxRanges {

@@ -71,7 +71,7 @@ func nextFragment(content []byte) (f fragment, rest []byte, ok bool) {
 // add takes a fragment that came in a record of the given epoch. Where fragments
 // contradict each other the later one wins, so that a damaged or forged one does
 // harm only until the peer repeats its message; but what is authenticated always
-// wins over what is not.
+// wins over what is not, and beginning anew has an end, since it costs memory.
 func (in *inbound) add(f *fragment, epoch uint16) fate {
 	ahead := f.MessageSequence - in.next
 	switch {
@@ -87,7 +87,7 @@ func (in *inbound) add(f *fragment, epoch uint16) fate {
 	slot := &in.slots[f.MessageSequence%maxAhead]
 	p := *slot
 	if p != nil && (p.typ != f.Type || len(p.body) != int(f.Length) || p.epoch != epoch) {
-		if p.epoch > epoch {
+		if p.epoch > epoch || p.epoch == epoch && in.discarded >= maxDiscards {
 			return fateDropped
 		}
 		in.discard(slot)

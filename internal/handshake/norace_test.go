@@ -2,4 +2,4 @@
 
 package handshake
 
-const raceDetector = false
+const raceEnabled = false

@@ -3,4 +3,4 @@
 package handshake
 
 // The race detector makes sync.Pool forget at random.
-const raceDetector = true
+const raceEnabled = true

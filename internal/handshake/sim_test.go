@@ -92,7 +92,9 @@ type simulation struct {
 	now, start     time.Time
 	inFlight       []travelling
 	sent           [2]int
-	posted         int // for the order of what arrives at one time
+	posted         int               // for the order of what arrives at one time
+	before         func(arrived int) // is called before each datagram arrives
+	arrived        int
 }
 
 type travelling struct {
@@ -228,6 +230,10 @@ func (s *simulation) run(limit time.Duration) {
 		d := s.inFlight[next]
 		s.inFlight = append(s.inFlight[:next], s.inFlight[next+1:]...)
 		s.now = d.at
+		if s.before != nil {
+			s.before(s.arrived)
+		}
+		s.arrived++
 		switch {
 		case !d.toServer:
 			s.client.Receive(d.datagram, s.now)
