@@ -1,6 +1,11 @@
 package conn
 
-import "testing"
+import (
+	"crypto/tls"
+	"testing"
+
+	"gdtls/internal/handshake"
+)
 
 // What tests outside the package use of the test PKI.
 
@@ -25,5 +30,27 @@ func (ca *testAuthority) Certificate(tb testing.TB, above ...*testAuthority) *Tl
 	return ca.with(tb, above...)
 }
 
+// PublicCertificate is the authority's certificate without its key.
+func (ca *testAuthority) PublicCertificate(tb testing.TB) *TlsCertificate {
+	certificate, err := NewCertificate(tls.Certificate{Certificate: ca.chain()})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return certificate
+}
+
 // GoroutineID is for the test of goroutineID.
 var GoroutineID = goroutineID
+
+// TestSession is what the handshake agreed on.
+func (c *DtlsConnection) TestSession() *handshake.Session { return c.session() }
+
+// TestReading tells whether a read is at work, TestWriting whether a write is.
+func (c *DtlsConnection) TestReading() bool { return c.claims.isActive(opRead) }
+func (c *DtlsConnection) TestWriting() bool { return c.claims.isActive(opWrite) }
+
+func (c *claims) isActive(op operation) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.active&op != 0
+}
