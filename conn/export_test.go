@@ -1,6 +1,7 @@
 package conn
 
 import (
+	"crypto"
 	"crypto/tls"
 	"testing"
 
@@ -24,6 +25,17 @@ func NewTestCA(tb testing.TB, name string) *TestAuthority { return newTestCA(tb,
 func (ca *testAuthority) Leaf(tb testing.TB, options ...testOption) *TestAuthority {
 	return ca.leaf(tb, options...)
 }
+
+func (ca *testAuthority) LeafWithKey(tb testing.TB, key crypto.Signer) *TestAuthority {
+	return ca.leafWithKey(tb, key)
+}
+
+func (ca *testAuthority) Intermediate(tb testing.TB, name string) *TestAuthority {
+	return ca.intermediate(tb, name)
+}
+
+// Subject is the DER of the authority's name.
+func (ca *testAuthority) Subject() []byte { return ca.certificate.RawSubject }
 
 // Certificate is the authority's certificate with its key and those above it.
 func (ca *testAuthority) Certificate(tb testing.TB, above ...*testAuthority) *TlsCertificate {
