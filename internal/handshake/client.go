@@ -98,9 +98,17 @@ func (c *client) sendHello(m *Machine, now time.Time) error {
 }
 
 // outOfOrder takes HelloVerifyRequests, whose message_seq tells nothing since the
-// server that sent it kept nothing.
+// server that sent it kept nothing. What number its ServerHello has then is left to
+// the server: the next after its request, or that of the hello that it answers,
+// which is another if a request was lost or forged.
 func (c *client) outOfOrder(m *Machine, f *fragment, now time.Time) (bool, error) {
-	if f.Type != handshake.TypeHelloVerifyRequest {
+	switch {
+	case f.Type == handshake.TypeServerHello && c.awaits == awaitServerHello:
+		if own := m.out.messageSeq - 1; f.MessageSequence == own && own != m.in.next {
+			m.in.restart(own)
+		}
+		return false, nil
+	case f.Type != handshake.TypeHelloVerifyRequest:
 		return false, nil
 	}
 	if c.awaits != awaitServerHello || f.FragmentLength != f.Length {

@@ -222,6 +222,35 @@ func TestHelloVerifyTwice(t *testing.T) {
 	}
 }
 
+// TestHelloVerifyForged sends a client requests with cookies of somebody's own
+// before the server's comes: that one wins.
+func TestHelloVerifyForged(t *testing.T) {
+	forged := func(seq uint16, cookie byte) []byte {
+		m := outMessage{typ: handshake.TypeHelloVerifyRequest, seq: seq, body: appendHelloVerifyRequest(nil, []byte{cookie})}
+		return record.AppendPlaintext(nil, record.TypeHandshake, record.VersionDTLS10, 0, appendFragment(nil, &m, 0, len(m.body)))
+	}
+	for _, test := range []struct {
+		name string
+		seqs []uint16
+	}{
+		{"one", []uint16{0}},
+		{"two", []uint16{0, 0}},
+		{"with another number", []uint16{7}},
+		{"with the highest number", []uint16{0xffff}},
+	} {
+		sim := newSimulation(t, &Config{}, certificateServer(t), answers{}, link{delay: 5 * time.Millisecond})
+		sim.pump()
+		for i, seq := range test.seqs {
+			sim.arrive(forged(seq, byte(i)), false, time.Millisecond)
+		}
+		sim.run(time.Minute)
+		checkAgreement(t, sim)
+		if took := sim.now.Sub(sim.start); took > 100*time.Millisecond {
+			t.Errorf("%s: took %v", test.name, took)
+		}
+	}
+}
+
 // TestVerifyHelloAllocations asserts that a spoofed hello costs no memory.
 func TestVerifyHelloAllocations(t *testing.T) {
 	if raceEnabled {
