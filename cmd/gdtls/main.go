@@ -1,0 +1,27 @@
+// Command gdtls talks DTLS from the command line: a server for many peers, a
+// client, a demonstration of both, and certificates for trying them.
+//
+//	gdtls demo [--once] [--data DIR]
+//	gdtls serve --listen ADDR:PORT
+//	gdtls connect ADDR:PORT
+//	gdtls cert new|show|verify
+//
+// Every command prints for people, or with --json one JSON object a line for
+// programs. It exits with 0 only if what was asked for happened, with 2 if the
+// command line was wrong, and with 1 otherwise.
+package main
+
+import (
+	"context"
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second Ctrl-C ends the process at once
+	code := run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
+	stop()
+	os.Exit(code)
+}
