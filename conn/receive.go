@@ -136,7 +136,7 @@ func (c *DtlsConnection) receive(ctx context.Context, messages []datagram.InputM
 				err = datagram.ErrTimedOut
 				break
 			}
-		} else if looked >= fruitless {
+		} else if looked-n >= fruitless {
 			err = datagram.ErrWouldBlock
 			break
 		}
