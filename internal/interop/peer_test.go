@@ -1,0 +1,92 @@
+// Package interop tests gdtls against other implementations of DTLS 1.2, as a
+// client and as a server: the programs of OpenSSL and GnuTLS, and pion's Conn.
+package interop
+
+import (
+	"crypto/x509"
+	"net/netip"
+	"testing"
+
+	"github.com/pion/dtls/v2/pkg/protocol/alert"
+
+	"gdtls/conn"
+)
+
+// options is how one side is set up. The same form serves our own sides and the
+// peers', so that each case is played with the roles exchanged.
+type options struct {
+	credential *credential
+	trust      *x509.Certificate // nil: the other side is not verified
+	suite      string            // IANA's name; empty: the default ones
+	group      string            // RFC 8422's name, for peers only; empty: the default ones
+	alpn       []string
+	psk        *psk
+	auth       conn.TlsAuthenticationMode // servers
+	name       string                     // the server's; empty: no server_name
+	byAddress  bool                       // clients: the server is known by its IP address
+	mtu        int                        // 0: the default
+	noEMS      bool                       // peers only: without extended master secret
+	cookie     bool                       // peers only: ask for a cookie, which some do always
+}
+
+// psk is a pre-shared key.
+type psk struct {
+	identity string
+	key      string // hex
+	hint     string // servers
+}
+
+// peer is another implementation.
+type peer interface {
+	// lacks tells why the peer cannot play a part; empty if it can.
+	lacks(server bool, o options) string
+	serve(t *testing.T, o options) session
+	connect(t *testing.T, server netip.AddrPort, o options) session
+}
+
+// session is the peer's side of one connection. Its methods wait, and fail the test
+// when they have waited for too long.
+type session interface {
+	address() netip.AddrPort // where a server listens
+	established(t *testing.T)
+	send(t *testing.T, text string)
+	expect(t *testing.T, text string)
+	// close ends the connection with close_notify.
+	close(t *testing.T)
+	// closes tells why close cannot be used; empty if it can.
+	closes() string
+	// expectClose waits for our close_notify.
+	expectClose(t *testing.T)
+	// echoes tells that the peer cannot send by itself, but sends back what it gets.
+	echoes() bool
+	// reported is what the peer tells about the connection.
+	reported() report
+	// expectFailure waits for the end of a handshake that failed by an alert of
+	// ours.
+	expectFailure(t *testing.T, d alert.Description)
+	// expectRefusal waits for the end of a handshake that the peer gave up.
+	expectRefusal(t *testing.T)
+}
+
+// report is what a peer tells; what it does not tell stays as it is.
+type report struct {
+	alpn       *string
+	ems        *bool
+	serverName *string
+	subject    *string // common name of our certificate
+}
+
+var peers = map[string]peer{"openssl": openssl{}, "gnutls": gnutls{}, "pion": pion{}}
+
+// play runs a test for each peer and each role. server tells that gdtls is the
+// server.
+func play(t *testing.T, test func(t *testing.T, p peer, server bool)) {
+	for name, p := range peers {
+		for role, server := range map[string]bool{"client": false, "server": true} {
+			t.Run(name+"/"+role, func(t *testing.T) {
+				t.Parallel()
+				test(t, p, server)
+			})
+		}
+	}
+}

@@ -1,0 +1,222 @@
+package interop
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/hex"
+	"errors"
+	"io"
+	"net"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/pion/dtls/v2"
+	"github.com/pion/dtls/v2/pkg/crypto/elliptic"
+	"github.com/pion/dtls/v2/pkg/protocol/alert"
+
+	"gdtls/conn"
+	"gdtls/internal/handshake"
+)
+
+// pion is the Conn of github.com/pion/dtls/v2.
+type pion struct{}
+
+func (pion) lacks(server bool, o options) string {
+	if o.suite != "" {
+		if _, ok := pionSuite(o.suite); !ok {
+			return "pion v2 does not have " + o.suite
+		}
+	}
+	return ""
+}
+
+func pionSuite(name string) (dtls.CipherSuiteID, bool) {
+	id := dtls.CipherSuiteID(handshake.SuiteByName(name).ID)
+	return id, !strings.HasPrefix(dtls.CipherSuiteName(id), "0x")
+}
+
+func pionConfig(o options) *dtls.Config {
+	ctx := func() (context.Context, func()) { return context.WithTimeout(context.Background(), patience) }
+	config := &dtls.Config{ConnectContextMaker: ctx, SupportedProtocols: o.alpn, ServerName: o.name, MTU: o.mtu}
+	if o.credential != nil {
+		config.Certificates = []tls.Certificate{o.credential.tls()}
+	}
+	if o.trust != nil {
+		pool := x509.NewCertPool()
+		pool.AddCert(o.trust)
+		config.RootCAs, config.ClientCAs = pool, pool
+	}
+	if o.suite != "" {
+		id, _ := pionSuite(o.suite)
+		config.CipherSuites = []dtls.CipherSuiteID{id}
+	} else if o.psk != nil {
+		config.CipherSuites = []dtls.CipherSuiteID{dtls.TLS_PSK_WITH_AES_128_GCM_SHA256}
+	}
+	if o.group != "" {
+		config.EllipticCurves = []elliptic.Curve{map[string]elliptic.Curve{
+			"x25519": elliptic.X25519, "secp256r1": elliptic.P256, "secp384r1": elliptic.P384}[o.group]}
+	}
+	if o.noEMS {
+		config.ExtendedMasterSecret = dtls.DisableExtendedMasterSecret
+	}
+	return config
+}
+
+func (pion) serve(t *testing.T, o options) session {
+	t.Helper()
+	config := pionConfig(o)
+	switch o.auth {
+	case conn.AuthenticationRequested:
+		config.ClientAuth = dtls.VerifyClientCertIfGiven
+	case conn.AuthenticationRequired:
+		config.ClientAuth = dtls.RequireAndVerifyClientCert
+	}
+	if o.psk != nil {
+		config.PSKIdentityHint = []byte(o.psk.hint)
+		config.PSK = func(identity []byte) ([]byte, error) {
+			if string(identity) != o.psk.identity {
+				return nil, errors.New("unknown identity")
+			}
+			return hex.DecodeString(o.psk.key)
+		}
+	}
+	listener, err := dtls.Listen("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)}, config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &pionSession{local: listener.Addr().(*net.UDPAddr).AddrPort()}
+	s.run(t, func() (*dtls.Conn, error) {
+		c, err := listener.Accept()
+		if err != nil {
+			return nil, err
+		}
+		return c.(*dtls.Conn), nil
+	})
+	t.Cleanup(func() { listener.Close() })
+	return s
+}
+
+func (pion) connect(t *testing.T, server netip.AddrPort, o options) session {
+	t.Helper()
+	config := pionConfig(o)
+	config.InsecureSkipVerify = o.trust == nil
+	if o.byAddress {
+		config.ServerName = server.Addr().String()
+	}
+	if o.psk != nil {
+		config.PSKIdentityHint = []byte(o.psk.identity)
+		config.PSK = func([]byte) ([]byte, error) { return hex.DecodeString(o.psk.key) }
+	}
+	socket, err := net.DialUDP("udp4", nil, net.UDPAddrFromAddrPort(server))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &pionSession{}
+	s.run(t, func() (*dtls.Conn, error) { return dtls.Client(socket, config) })
+	t.Cleanup(func() { socket.Close() })
+	return s
+}
+
+type pionSession struct {
+	local netip.AddrPort
+	ready chan struct{} // closed when the handshake has ended
+	conn  *dtls.Conn    // constant once ready
+	err   error         // constant once ready; the handshake's
+}
+
+// run makes the handshake, which takes place in pion's constructors.
+func (s *pionSession) run(t *testing.T, handshake func() (*dtls.Conn, error)) {
+	s.ready = make(chan struct{})
+	go func() {
+		defer close(s.ready)
+		s.conn, s.err = handshake()
+	}()
+	t.Cleanup(func() {
+		<-s.ready
+		if s.conn != nil {
+			s.conn.Close()
+		}
+		if t.Failed() {
+			t.Logf("pion: handshake error %v", s.err)
+		}
+	})
+}
+
+func (s *pionSession) address() netip.AddrPort { return s.local }
+func (s *pionSession) echoes() bool            { return false }
+func (s *pionSession) closes() string          { return "" }
+
+func (s *pionSession) established(t *testing.T) {
+	t.Helper()
+	if <-s.ready; s.err != nil {
+		t.Fatalf("pion: %v", s.err)
+	}
+}
+
+func (s *pionSession) send(t *testing.T, text string) {
+	t.Helper()
+	s.established(t)
+	if _, err := io.WriteString(s.conn, text); err != nil {
+		t.Fatalf("pion: %v", err)
+	}
+}
+
+func (s *pionSession) read() ([]byte, error) {
+	buffer := make([]byte, 1<<15)
+	if err := s.conn.SetReadDeadline(time.Now().Add(patience)); err != nil {
+		return nil, err
+	}
+	n, err := s.conn.Read(buffer)
+	return buffer[:n], err
+}
+
+func (s *pionSession) expect(t *testing.T, text string) {
+	t.Helper()
+	s.established(t)
+	if got, err := s.read(); err != nil || !bytes.Equal(got, []byte(text)) {
+		t.Fatalf("pion received %.80q, %v; want %.80q", got, err, text)
+	}
+}
+
+func (s *pionSession) close(t *testing.T) {
+	t.Helper()
+	if err := s.conn.Close(); err != nil {
+		t.Fatalf("pion: %v", err)
+	}
+}
+
+func (s *pionSession) expectClose(t *testing.T) {
+	t.Helper()
+	if got, err := s.read(); err != io.EOF {
+		t.Fatalf("pion received %.80q, %v; want our close_notify", got, err)
+	}
+}
+
+func (s *pionSession) expectFailure(t *testing.T, d alert.Description) {
+	t.Helper()
+	want := (&alert.Alert{Level: alert.Fatal, Description: d}).String()
+	if <-s.ready; s.err == nil || !strings.Contains(s.err.Error(), want) {
+		t.Fatalf("pion: %v; want %s", s.err, want)
+	}
+}
+
+func (s *pionSession) expectRefusal(t *testing.T) {
+	t.Helper()
+	if <-s.ready; s.err == nil {
+		t.Fatal("pion accepted")
+	}
+}
+
+func (s *pionSession) reported() (r report) {
+	state := s.conn.ConnectionState()
+	if len(state.PeerCertificates) > 0 {
+		if leaf, err := x509.ParseCertificate(state.PeerCertificates[0]); err == nil {
+			r.subject = &leaf.Subject.CommonName
+		}
+	}
+	return r // v2 loses the application protocol, and tells nothing of the rest
+}
