@@ -42,7 +42,7 @@ type DtlsListener struct {
 	done       chan struct{} // closed when the reader has ended
 
 	mu          sync.Mutex // taken before a shard's
-	peers       int        // in the table, successors included
+	peers       int        // in the table
 	established int        // of these
 }
 
@@ -199,7 +199,7 @@ func (l *DtlsListener) admit(address datagram.Address, hello *handshake.Verified
 	l.peers++
 	if displaced := l.table.add(p); displaced != nil {
 		l.detach(displaced)
-		displaced.queue.end(nil)
+		displaced.supersede()
 	}
 	go l.serve(p, hello)
 }
@@ -212,11 +212,13 @@ func (l *DtlsListener) serve(p *peer, hello *handshake.VerifiedHello) {
 		l.forget(p)
 		return
 	}
-	ctx, cancel := context.WithTimeoutCause(l.serving, l.config.handshakeTimeout,
-		datagram.NewError(datagram.CodeTimedOut, "handshake and waiting to be accepted took longer than %v", l.config.handshakeTimeout))
+	ctx, cancel := context.WithTimeout(l.serving, l.config.handshakeTimeout)
 	defer cancel()
 	if err = l.handshake(ctx, p, c); err == nil {
 		return
+	}
+	if ctx.Err() == context.DeadlineExceeded {
+		err = datagram.NewError(datagram.CodeTimedOut, "peer had no connection that was accepted within %v: %w", l.config.handshakeTimeout, err)
 	}
 	l.counters.failed.Add(1)
 	if l.config.failed != nil {
@@ -224,8 +226,6 @@ func (l *DtlsListener) serve(p *peer, hello *handshake.VerifiedHello) {
 	}
 	_ = c.Close(context.Background()) // detaches the peer
 }
-
-var errDisplaced = datagram.NewError(datagram.CodeConnectionClosed, "peer has begun another handshake from the same address")
 
 func (l *DtlsListener) handshake(ctx context.Context, p *peer, c *DtlsServerConnection) error {
 	if err := l.configure(c); err != nil {
@@ -235,7 +235,7 @@ func (l *DtlsListener) handshake(ctx context.Context, p *peer, c *DtlsServerConn
 		return err
 	}
 	if !l.establish(p, c) {
-		return errDisplaced
+		return errSuperseded
 	}
 	select {
 	case l.backlog <- c:
@@ -259,7 +259,7 @@ func (l *DtlsListener) establish(p *peer, c *DtlsServerConnection) bool {
 	if replaced := l.table.promote(p); replaced != nil {
 		l.counters.restarted.Add(1)
 		l.detach(replaced)
-		replaced.queue.end(nil)
+		replaced.supersede()
 	}
 	return true
 }

@@ -17,10 +17,11 @@ type peer struct {
 	address  datagram.Address
 	random   [32]byte // of the hello that began it
 	queue    queue
+	muted    atomic.Bool // another association has its address: it sends nothing more
 
 	connection atomic.Pointer[DtlsServerConnection] // set once established
 
-	successor   *peer // guarded by its shard's mu: it restarted, and is making a handshake
+	successor   *peer // guarded by its shard's mu: of the peer that restarted and is making a handshake
 	detached    bool  // guarded by listener.mu: it is in the table no more
 	established bool  // guarded by listener.mu
 
@@ -39,6 +40,8 @@ var (
 )
 
 var errPeerFlags = datagram.NewError(datagram.CodeNotSupported, "the base of a listener's connection knows no flag but MsgWaitForOne")
+
+var errSuperseded = datagram.NewError(datagram.CodeConnectionClosed, "peer has begun another association from the same address")
 
 // RemoteAddress is the peer's address.
 func (p *peer) RemoteAddress() datagram.Address { return p.address }
@@ -65,9 +68,19 @@ func (p *peer) ReceiveMessages(ctx context.Context, messages []datagram.InputMes
 	return n, err
 }
 
+// supersede ends the peer since another association has taken its place. What it
+// would still send, such as an alert about its handshake, could only harm that one.
+func (p *peer) supersede() {
+	p.muted.Store(true)
+	p.queue.end(nil)
+}
+
 // SendMessages sends to the peer, whatever addresses the messages have; afterwards
 // they have none.
 func (p *peer) SendMessages(ctx context.Context, messages []datagram.OutputMessage, flags datagram.MsgFlags, timeout time.Duration) (int, error) {
+	if p.muted.Load() {
+		return 0, errSuperseded
+	}
 	messages = messages[:min(len(messages), datagram.MaxMessages)]
 	for i := range messages {
 		messages[i].Address = p.address

@@ -42,16 +42,8 @@ type replies struct {
 // read is the reader's goroutine.
 func (l *DtlsListener) read() {
 	defer close(l.done)
-	r := &reader{l: l}
-	vectors := make([][]byte, readBatch)
-	for i := range r.messages {
-		vectors[i] = make([]byte, largePacket)
-		r.messages[i].Vectors = vectors[i : i+1]
-		r.replies.messages[i].Vectors = r.replies.vectors[i][:]
-	}
-	r.replies.slab = make([]byte, 0, readBatch*replyRoom)
-	r.sweeper.begin(l.config.idleTimeout, time.Now())
-	defer r.sweeper.closing.Wait()
+	r := newReader(l)
+	defer r.sweeper.closers.Wait()
 	failures := 0
 	for {
 		n, err := l.base.ReceiveMessages(l.reading, r.messages[:], datagram.MsgWaitForOne, r.sweeper.wait())
@@ -75,6 +67,19 @@ func (l *DtlsListener) read() {
 		}
 		r.sweeper.look(l, time.Now())
 	}
+}
+
+func newReader(l *DtlsListener) *reader {
+	r := &reader{l: l}
+	vectors := make([][]byte, readBatch)
+	for i := range r.messages {
+		vectors[i] = make([]byte, largePacket)
+		r.messages[i].Vectors = vectors[i : i+1]
+		r.replies.messages[i].Vectors = r.replies.vectors[i][:]
+	}
+	r.replies.slab = make([]byte, 0, readBatch*replyRoom)
+	r.sweeper.begin(l.config.idleTimeout, time.Now())
+	return r
 }
 
 func pause(ctx context.Context, d time.Duration) {
@@ -213,8 +218,9 @@ func (r *reader) reply() {
 // sweeper finds connections that are idle.
 type sweeper struct {
 	timeout time.Duration // 0: none is too long
+	every   time.Duration
 	next    time.Time
-	closing sync.WaitGroup
+	closers sync.WaitGroup
 }
 
 // sweepsPerTimeout is how often a connection is looked at in the time after which
@@ -223,7 +229,8 @@ const sweepsPerTimeout = 8
 
 func (s *sweeper) begin(timeout time.Duration, now time.Time) {
 	s.timeout = timeout
-	s.next = now.Add(timeout / sweepsPerTimeout)
+	s.every = max(timeout/sweepsPerTimeout, time.Millisecond)
+	s.next = now.Add(s.every)
 }
 
 // wait is how long the reader may wait for a datagram.
@@ -239,7 +246,7 @@ func (s *sweeper) look(l *DtlsListener, now time.Time) {
 	if s.timeout == 0 || now.Before(s.next) {
 		return
 	}
-	s.next = now.Add(s.timeout / sweepsPerTimeout)
+	s.next = now.Add(s.every)
 	peers := l.table.appendAll(nil)
 	expired := peers[:0]
 	for _, p := range peers {
@@ -258,5 +265,5 @@ func (s *sweeper) look(l *DtlsListener, now time.Time) {
 		return
 	}
 	l.counters.idle.Add(uint64(len(expired)))
-	s.closing.Go(func() { _ = closeAll(l.reading, expired) })
+	s.closers.Go(func() { _ = closeAll(l.reading, expired) })
 }

@@ -45,19 +45,23 @@ func (t *table) find(a datagram.Address) (p, successor *peer) {
 	return p, successor
 }
 
-// add adds a peer, beside the one that its address may have already. It gives the
-// successor that it displaces, nil for none.
+// add adds a peer: beside an established one of its address, otherwise in place of
+// one. It gives the one that it displaces, nil for none. The caller holds
+// listener.mu.
 func (t *table) add(p *peer) (displaced *peer) {
 	s := t.shard(p.address)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if old := s.peers[p.address]; old != nil {
+	old := s.peers[p.address]
+	if old != nil && old.established {
 		displaced, old.successor = old.successor, p
 		return displaced
 	}
+	if old == nil {
+		t.addresses.Add(1)
+	}
 	s.peers[p.address] = p
-	t.addresses.Add(1)
-	return nil
+	return old
 }
 
 // promote makes p the peer of its address. It gives the one that it replaces, nil

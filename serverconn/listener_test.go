@@ -13,6 +13,7 @@ import (
 // Many clients at once, by pre-shared key and by certificate: each gets its own
 // answers, and afterwards nothing is left.
 func TestManyClients(t *testing.T) {
+	t.Parallel()
 	const clients, messages = 50, 5
 	l := listen(t)
 	var serving sync.WaitGroup
