@@ -85,7 +85,7 @@ type Config struct {
 	Suites   []uint16      // allowed cipher suites in order of preference; empty: all of ours
 	ALPN     []string      // application protocols; empty: the extension is not used
 	MTU      int           // bytes of a datagram during the handshake, at most 16384; 0: DefaultMTU
-	Patience time.Duration // how long a silent peer is waited for, and a third of how long one that does not go on; 0: 62 s
+	Patience time.Duration // how long a silent peer is waited for; one that speaks but does not go on, three times as long; 0: 62 s
 	PSK      bool          // pre-shared keys may be used: the machine asks for them
 
 	// ParsePeer gives the leaf of a peer's chain; nil: x509.ParseCertificate.

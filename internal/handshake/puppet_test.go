@@ -75,6 +75,9 @@ func wantFailure(t testing.TB, m *Machine, kind Kind, a alert.Description, text 
 	if m.Done() || m.Question() != NoQuestion || !m.Deadline().IsZero() {
 		t.Error("goes on after its failure")
 	}
+	if n := held(m); n != 0 {
+		t.Errorf("holds %d bytes after its failure", n)
+	}
 	out := m.Output()
 	if err.Silent() {
 		if len(out) != 0 {
