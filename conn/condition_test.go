@@ -1,0 +1,164 @@
+package conn_test
+
+import (
+	"context"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"gdtls/datagram"
+)
+
+const in, out = datagram.In, datagram.Out
+
+// What ConditionCheck tells in each state (G031-G035, G204, case e).
+func TestConditionCheck(t *testing.T) {
+	check := func(c datagram.DatagramBased, asked, want datagram.IOCondition) {
+		t.Helper()
+		if now := c.ConditionCheck(asked); now != want {
+			t.Errorf("asked for %v: %v, want %v", asked, now, want)
+		}
+	}
+	a, b := datagram.NewPipe(datagram.WithQueue(4))
+	p := newPairOver(t, a, b)
+	check(p.client, in|out, in|out) // a call would begin the handshake
+	mustHandshake(t, p)
+	check(p.client, in, 0)
+	check(p.client, in|out, out)
+	check(p.client, datagram.Hup|datagram.Err, 0)
+	send(t, p.server, "x")
+	check(p.client, in|out, in|out)
+	check(p.client, out, out)
+	receive(t, p.client, "x")
+	for range 4 {
+		send(t, p.client, "x")
+	}
+	check(p.client, in|out, 0) // full
+	receive(t, p.server, "x", "x", "x", "x")
+	if err := p.server.Close(background); err != nil {
+		t.Fatal(err)
+	}
+	check(p.client, in, in) // close_notify
+	if _, n, err := receiveOne(p.client, -1); n != 0 || err != nil {
+		t.Fatal(n, err)
+	}
+	check(p.client, in|out, in|out)
+	p.close(t)
+	check(p.client, in|out, datagram.Hup)
+	check(p.client, 0, datagram.Hup)
+}
+
+// ConditionWait waits exactly as long as it may, and sees what changes (G036,
+// G037, G205).
+func TestConditionWait(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		p := connected(t)
+		took(t, 100*time.Millisecond, func() {
+			wantIO(t, p.client.ConditionWait(background, in, 100*time.Millisecond), datagram.CodeTimedOut)
+		})
+		took(t, 0, func() { wantIO(t, p.client.ConditionWait(background, in, 0), datagram.CodeTimedOut) })
+		ctx, cancel := context.WithTimeout(background, time.Second)
+		defer cancel()
+		took(t, time.Second, func() { wantIO(t, p.client.ConditionWait(ctx, in, -1), datagram.CodeCancelled) })
+		took(t, 0, func() { wantIO(t, p.client.ConditionWait(ctx, out, -1), datagram.CodeCancelled) })
+
+		later := func(do func()) {
+			go func() {
+				time.Sleep(300 * time.Millisecond)
+				do()
+			}()
+		}
+		wait := func(what datagram.IOCondition) {
+			t.Helper()
+			took(t, 300*time.Millisecond, func() {
+				if err := p.client.ConditionWait(background, what, -1); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		later(func() { send(t, p.server, "x") })
+		wait(in)
+		receive(t, p.client, "x")
+
+		// Operations that end meanwhile change nothing.
+		go func() {
+			for range 3 {
+				time.Sleep(50 * time.Millisecond)
+				send(t, p.client, "y")
+			}
+		}()
+		took(t, 200*time.Millisecond, func() {
+			wantIO(t, p.client.ConditionWait(background, in, 200*time.Millisecond), datagram.CodeTimedOut)
+		})
+
+		later(func() { p.close(t) })
+		wait(in) // HUP
+		if now := p.client.ConditionCheck(in); now != datagram.Hup {
+			t.Errorf("condition %v", now)
+		}
+	})
+}
+
+// While a handshake goes on nothing holds, and its end is waited for.
+func TestConditionInHandshake(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		p := newPair(t)
+		_, _, err := receiveOne(p.client, 0)
+		wantIO(t, err, datagram.CodeWouldBlock)
+		synctest.Wait()
+		if now := p.client.ConditionCheck(in | out); now != 0 {
+			t.Errorf("condition %v", now)
+		}
+		took(t, time.Second, func() {
+			wantIO(t, p.client.ConditionWait(background, out, time.Second), datagram.CodeTimedOut)
+		})
+		done := make(chan error, 1)
+		go func() { done <- p.client.ConditionWait(background, out, -1) }()
+		if err := p.server.Handshake(background); err != nil {
+			t.Fatal(err)
+		}
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// A source fires for each message, for the peer's end and for the handshake's
+// (G026-G030, G206; async-implicit-handshake of G217).
+func TestSource(t *testing.T) {
+	p := newPair(t)
+	done := make(chan error, 1)
+	go func() { done <- p.server.Handshake(background) }()
+	source := p.client.CreateSource(background, in)
+	defer source.Destroy()
+	var got []string
+	ended := make(chan struct{})
+	source.Attach(func(c datagram.DatagramBased, now datagram.IOCondition) bool {
+		text, n, err := receiveOne(c, 0)
+		switch {
+		case ioCode(err) == datagram.CodeWouldBlock:
+		case err != nil:
+			t.Error(err)
+			close(ended)
+			return datagram.SourceRemove
+		case n == 0:
+			close(ended)
+			return datagram.SourceRemove
+		default:
+			got = append(got, text)
+		}
+		return datagram.SourceContinue
+	})
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	send(t, p.server, "1")
+	send(t, p.server, "2")
+	if err := p.server.Close(background); err != nil {
+		t.Fatal(err)
+	}
+	<-ended
+	if len(got) != 2 || got[0] != "1" || got[1] != "2" {
+		t.Errorf("source got %q", got)
+	}
+}
