@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"testing"
 
+	"gdtls/datagram"
 	"gdtls/internal/handshake"
 )
 
@@ -65,4 +66,10 @@ func (c *claims) isActive(op operation) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.active&op != 0
+}
+
+// TestOver replaces the base of a connection.
+func (c *DtlsConnection) TestOver(base datagram.DatagramBased) *DtlsConnection {
+	c.base = base
+	return c
 }
