@@ -169,11 +169,11 @@ func TestTimeout(t *testing.T) {
 		p.send(t, "one")
 		after(t, limit/2, func() { p.send(t, "two") })
 		start = time.Now()
-		if n, err := p.b.ReceiveMessages(t.Context(), in, MsgNone, 2*limit); n != 2 || err != nil {
+		if n, err := p.b.ReceiveMessages(t.Context(), in, MsgNone, 5*limit); n != 2 || err != nil {
 			t.Error("progress:", n, err)
 		}
-		if took := time.Since(start); took < 2*limit || took > 20*limit {
-			t.Errorf("%v took %v", 2*limit, took)
+		if took := time.Since(start); took < 5*limit || took > 50*limit {
+			t.Errorf("%v took %v", 5*limit, took)
 		}
 		after(t, limit/2, func() { p.send(t, "three") })
 		if n, err := p.b.ReceiveMessages(t.Context(), in[:1], MsgNone, -1); n != 1 || err != nil {
@@ -540,7 +540,7 @@ func TestConcurrency(t *testing.T) {
 // Flags that nothing here can honour give an error, not silence (G018, G046).
 func TestUnknownFlags(t *testing.T) {
 	onAll(t, func(t *testing.T, p pair) {
-		if strings.HasSuffix(t.Name(), "/udp6") || strings.HasSuffix(t.Name(), "/dual_stack") {
+		if strings.Contains(t.Name(), "/udp6") || strings.HasSuffix(t.Name(), "/dual_stack") {
 			t.Skip("the system decides, and Linux lets it pass with IPv6")
 		}
 		n, err := p.b.SendMessages(t.Context(), []OutputMessage{{Address: p.toA, Vectors: [][]byte{[]byte("x")}}}, MsgOOB, 0)

@@ -52,9 +52,21 @@ func (i *interrupt) fire(turn int) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	if turn == i.turn {
-		_ = i.setDeadline(past)
-		i.armed = true
+		i.expire()
 	}
+}
+
+// wake wakes the blocked call, which finds no reason to end and tries again.
+func (i *interrupt) wake() {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.expire()
+}
+
+// expire ends the blocked call's patience. The mutex is held.
+func (i *interrupt) expire() {
+	_ = i.setDeadline(past)
+	i.armed = true
 }
 
 // forget ends the registration. The mutex is held.

@@ -22,6 +22,7 @@ const opaquePatience = time.Millisecond
 // goroutine, the pump, reads ahead, so that a receive can be cancelled, can
 // have a timeout of 0, and can be waited for.
 type opaque struct {
+	plain
 	socket *Socket
 	in     queue
 	pump   sync.Once

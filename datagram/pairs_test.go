@@ -81,8 +81,8 @@ func connected(t testing.TB, network, address string) (a, b *net.UDPConn) {
 	return nil, nil
 }
 
-func socketPair(t testing.TB, a, b net.PacketConn) pair {
-	sa, sb := New(a), New(b)
+func socketPair(t testing.TB, a, b net.PacketConn, options ...SocketOption) pair {
+	sa, sb := New(a, options...), New(b, options...)
 	p := pair{a: sa, b: sb, closeA: sa.Close, closeB: sb.Close, aNet: a, bNet: b}
 	if !sa.RemoteAddress().IsValid() {
 		p.toB = sb.LocalAddress()

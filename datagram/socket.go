@@ -57,9 +57,23 @@ type driver interface {
 	check(condition IOCondition) IOCondition
 	// wait waits until check returns something.
 	wait(ctx context.Context, condition IOCondition, timeout time.Duration) error
+	// capabilities returns those in use.
+	capabilities() Capability
+	// maximumMessageSize returns how long a message to the address, or to the
+	// peer without one, may be; 0 if that is not known.
+	maximumMessageSize(to Address) int
+	// kernelDropped returns how many datagrams the system has dropped.
+	kernelDropped() uint64
 	// close is called after the conn was closed.
 	close()
 }
+
+// plain is the part of a driver that has no use of the system's capabilities.
+type plain struct{}
+
+func (plain) capabilities() Capability       { return 0 }
+func (plain) maximumMessageSize(Address) int { return 0 }
+func (plain) kernelDropped() uint64          { return 0 }
 
 var _ DatagramBased = (*Socket)(nil)
 
@@ -68,20 +82,36 @@ type SocketStats struct {
 	Received uint64 // datagrams received
 	Sent     uint64 // datagrams sent
 	Dropped  uint64 // datagrams dropped since the read-ahead queue was full
+
+	// KernelDropped counts the datagrams that the system dropped since the
+	// socket's buffer was full or their checksum was wrong. Linux only.
+	KernelDropped uint64
+
+	// ReceiveCalls and SendCalls count the system calls, those in vain
+	// included. On Unix only.
+	ReceiveCalls, SendCalls uint64
 }
 
-type socketCounters struct{ received, sent, dropped atomic.Uint64 }
+type socketCounters struct {
+	received, sent, dropped, kernelDropped atomic.Uint64
+	receiveCalls, sendCalls                atomic.Uint64
+}
 
 // New returns a Socket over conn, which it owns from then on: nobody else may
-// read from it or set its deadlines. Closing the Socket closes conn.
-func New(conn net.PacketConn) *Socket {
+// read from it or set its deadlines. Closing the Socket closes conn. On Linux it
+// sets options of the socket, as Capability tells.
+func New(conn net.PacketConn, options ...SocketOption) *Socket {
+	var o socketOptions
+	for _, option := range options {
+		option(&o)
+	}
 	s := &Socket{conn: conn}
 	if c, ok := conn.(interface{ RemoteAddr() net.Addr }); ok {
 		if remote := c.RemoteAddr(); remote != nil {
 			s.remote = AddressFromNet(remote)
 		}
 	}
-	if s.driver = systemDriver(s); s.driver == nil {
+	if s.driver = systemDriver(s, o.without|disabledByEnvironment()); s.driver == nil {
 		s.driver = newOpaque(s)
 	}
 	return s
@@ -156,6 +186,7 @@ func (s *Socket) Close() error {
 	if s.closed.Swap(true) {
 		return nil
 	}
+	s.stats.kernelDropped.Store(s.driver.kernelDropped())
 	err := s.conn.Close()
 	s.driver.close()
 	return ErrorFromSystem(err, "closing the socket")
@@ -171,11 +202,34 @@ func (s *Socket) LocalAddress() Address { return AddressFromNet(s.conn.LocalAddr
 // Address if it is not connected.
 func (s *Socket) RemoteAddress() Address { return s.remote }
 
+// Capabilities returns what of the operating system's the Socket makes use of.
+// One that the system refuses on the way is given up and no longer returned.
+func (s *Socket) Capabilities() Capability { return s.driver.capabilities() }
+
+// MaximumMessageSize returns how many bytes a message without an address may
+// have, 0 if that is not known. On Linux, for a UDP conn that is connected, it is
+// what the kernel's present estimate of the path's MTU leaves, at the cost of a
+// system call; for one that is not, what UDP itself allows. Longer messages fail
+// with MESSAGE_TOO_LARGE. The estimate changes with routes and with what routers
+// report.
+func (s *Socket) MaximumMessageSize() int { return s.driver.maximumMessageSize(Address{}) }
+
+// MaximumMessageSizeTo is MaximumMessageSize for messages to the address. For
+// one that the socket is not connected to it costs four system calls.
+func (s *Socket) MaximumMessageSizeTo(to Address) int { return s.driver.maximumMessageSize(to) }
+
 // Stats returns the counts so far.
 func (s *Socket) Stats() SocketStats {
-	return SocketStats{
-		Received: s.stats.received.Load(),
-		Sent:     s.stats.sent.Load(),
-		Dropped:  s.stats.dropped.Load(),
+	stats := SocketStats{
+		Received:      s.stats.received.Load(),
+		Sent:          s.stats.sent.Load(),
+		Dropped:       s.stats.dropped.Load(),
+		KernelDropped: s.stats.kernelDropped.Load(),
+		ReceiveCalls:  s.stats.receiveCalls.Load(),
+		SendCalls:     s.stats.sendCalls.Load(),
 	}
+	if !s.closed.Load() {
+		stats.KernelDropped = max(stats.KernelDropped, s.driver.kernelDropped())
+	}
+	return stats
 }

@@ -22,10 +22,13 @@ import (
 // What a call needs in memory comes from pools, so that an idle socket holds
 // none of it.
 type system struct {
-	raw    syscall.RawConn
-	socket socketInfo
-	read   side
-	write  side
+	raw     syscall.RawConn
+	socket  socketInfo
+	remote  Address
+	offload offload
+	stats   *socketCounters
+	read    side
+	write   side
 }
 
 // socketInfo is what does not change about a socket.
@@ -43,7 +46,7 @@ type side struct {
 // batch is one call's messages on their way through the kernel.
 type batch[M InputMessage | OutputMessage] struct {
 	call     sysCall
-	move     func(*sysCall, uintptr, *M, MsgFlags) error
+	move     func(*sysCall, uintptr, []M, MsgFlags) (int, error)
 	messages []M
 	flags    MsgFlags
 	need     int // how many are waited for
@@ -59,7 +62,7 @@ var (
 	glances  = sync.Pool{New: func() any { return newGlance() }}
 )
 
-func newBatch[M InputMessage | OutputMessage](move func(*sysCall, uintptr, *M, MsgFlags) error) *batch[M] {
+func newBatch[M InputMessage | OutputMessage](move func(*sysCall, uintptr, []M, MsgFlags) (int, error)) *batch[M] {
 	b := &batch[M]{move: move}
 	b.attempt = b.run
 	b.once = func(fd uintptr) { b.run(fd) }
@@ -70,7 +73,7 @@ func newBatch[M InputMessage | OutputMessage](move func(*sysCall, uintptr, *M, M
 // closed (G015).
 var errEndOfStream = errors.New("end of stream")
 
-func systemDriver(s *Socket) driver {
+func systemDriver(s *Socket, without Capability) driver {
 	var raw syscall.RawConn
 	var err error
 	// Only these very types: one that embeds a UDPConn may do more in its
@@ -87,14 +90,20 @@ func systemDriver(s *Socket) driver {
 		return nil
 	}
 	d := &system{
-		raw:   raw,
-		read:  side{make(turnstile, 1), interrupt{setDeadline: s.conn.SetReadDeadline}},
-		write: side{make(turnstile, 1), interrupt{setDeadline: s.conn.SetWriteDeadline}},
+		raw:    raw,
+		remote: s.remote,
+		stats:  &s.stats,
+		read:   side{make(turnstile, 1), interrupt{setDeadline: s.conn.SetReadDeadline}},
+		write:  side{make(turnstile, 1), interrupt{setDeadline: s.conn.SetWriteDeadline}},
 	}
 	ok := false
-	err = raw.Control(func(fd uintptr) { d.socket, ok = inspect(int(fd)) })
+	err = raw.Control(func(fd uintptr) {
+		if d.socket, ok = inspect(int(fd)); ok {
+			d.offload.setUp(int(fd), d.socket, without)
+		}
+	})
 	if err == nil && !ok {
-		return refused{NewError(CodeNotSupported, "the socket is neither a datagram nor a packet socket")}
+		return refused{err: NewError(CodeNotSupported, "the socket is neither a datagram nor a packet socket")}
 	}
 	return d
 }
@@ -122,18 +131,18 @@ func inspect(fd int) (info socketInfo, ok bool) {
 }
 
 // begin loads the batch with a call's messages.
-func (b *batch[M]) begin(socket socketInfo, messages []M, flags MsgFlags, need int) {
-	b.call.socket = socket
+func (b *batch[M]) begin(d *system, messages []M, flags MsgFlags, need int) {
+	b.call.socket, b.call.offload, b.call.calls = d.socket, &d.offload, 0
 	b.messages, b.flags, b.need, b.n, b.err = messages, flags&^MsgWaitForOne, need, 0, nil
 }
 
 // run moves what can be moved now, and reports whether the call is at its end.
 func (b *batch[M]) run(fd uintptr) bool {
 	for b.n < len(b.messages) {
-		switch err := b.move(&b.call, fd, &b.messages[b.n], b.flags); err {
-		case nil:
-			b.n++
-		case unix.EINTR:
+		n, err := b.move(&b.call, fd, b.messages[b.n:], b.flags)
+		b.n += n
+		switch err {
+		case nil, unix.EINTR:
 		case unix.EAGAIN:
 			return b.n >= b.need
 		default:
@@ -150,7 +159,7 @@ func (b *batch[M]) finish(err error, doing string) (int, error) {
 	if err == nil {
 		err = b.err
 	}
-	b.messages, b.err = nil, nil
+	b.messages, b.err, b.call.offload = nil, nil, nil
 	switch {
 	case n > 0 || err == errEndOfStream:
 		return n, nil
@@ -174,24 +183,48 @@ const (
 	watching  = "error waiting for the socket"
 )
 
-func (d *system) receive(ctx context.Context, messages []InputMessage, flags MsgFlags, timeout time.Duration) (int, error) {
+func (d *system) receive(ctx context.Context, messages []InputMessage, flags MsgFlags, timeout time.Duration) (n int, err error) {
 	b := receives.Get().(*batch[InputMessage])
 	defer receives.Put(b)
-	b.begin(d.socket, messages, flags, needed(len(messages), flags, timeout))
+	b.begin(d, messages, flags, needed(len(messages), flags, timeout))
 	if timeout == 0 {
-		return b.finish(d.raw.Control(b.once), receiving)
+		n, err = b.finish(d.raw.Control(b.once), receiving)
+		if d.offload.pending() {
+			// What the kernel has given is no reason for it to wake others.
+			d.read.nudge()
+		}
+	} else {
+		n, err = b.finish(d.read.block(ctx, deadlineOf(timeout), d.raw.Read, b.attempt), receiving)
 	}
-	return b.finish(d.read.block(ctx, deadlineOf(timeout), d.raw.Read, b.attempt), receiving)
+	d.stats.receiveCalls.Add(uint64(b.call.calls))
+	return n, err
 }
 
-func (d *system) send(ctx context.Context, messages []OutputMessage, flags MsgFlags, timeout time.Duration) (int, error) {
+func (d *system) send(ctx context.Context, messages []OutputMessage, flags MsgFlags, timeout time.Duration) (n int, err error) {
 	b := sends.Get().(*batch[OutputMessage])
 	defer sends.Put(b)
-	b.begin(d.socket, messages, flags, len(messages))
+	b.begin(d, messages, flags, len(messages))
 	if timeout == 0 {
-		return b.finish(d.raw.Control(b.once), sending)
+		n, err = b.finish(d.raw.Control(b.once), sending)
+	} else {
+		n, err = b.finish(d.write.block(ctx, deadlineOf(timeout), d.raw.Write, b.attempt), sending)
 	}
-	return b.finish(d.write.block(ctx, deadlineOf(timeout), d.raw.Write, b.attempt), sending)
+	d.stats.sendCalls.Add(uint64(b.call.calls))
+	if err != nil && errors.Is(err, ErrMessageTooLarge) {
+		err = d.tooLarge(&messages[n], err)
+	}
+	return n, err
+}
+
+// tooLarge adds to the error of a message that is too large what would have
+// fit.
+func (d *system) tooLarge(m *OutputMessage, err error) error {
+	most, length := d.maximumMessageSize(m.Address), size(m.Vectors)
+	if most == 0 || length <= most {
+		return err // the limit is another one
+	}
+	cause := errors.Unwrap(err)
+	return NewError(CodeMessageTooLarge, "%s: the message has %d bytes, the most that this socket can send there as one datagram is %d: %w", sending, length, most, cause)
 }
 
 // block takes its turn and runs attempt in the raw conn's Read or Write, which
@@ -216,9 +249,17 @@ func (s *side) block(ctx context.Context, deadline time.Time, in func(func(uintp
 	}
 }
 
+// nudge makes a call that waits in the poller look again.
+func (s *side) nudge() {
+	if len(s.turnstile) > 0 {
+		s.interrupt.wake()
+	}
+}
+
 // glance is one look at a socket's condition.
 type glance struct {
 	fds     [1]unix.PollFd
+	offload *offload
 	asked   IOCondition
 	now     IOCondition
 	attempt func(fd uintptr) bool
@@ -230,6 +271,11 @@ func newGlance() *glance {
 	g.attempt = g.look
 	g.once = func(fd uintptr) { g.look(fd) }
 	return g
+}
+
+func (g *glance) release() {
+	g.offload = nil
+	glances.Put(g)
 }
 
 // look polls the socket without waiting, and reports whether anything is true.
@@ -263,6 +309,9 @@ func (g *glance) look(fd uintptr) bool {
 		// The peer has closed: that is In (G032), and Hup a local close (G034).
 		g.now = g.now&^Hup | g.asked&In
 	}
+	if g.offload.pending() {
+		g.now |= g.asked & In
+	}
 	return g.now != 0
 }
 
@@ -277,8 +326,8 @@ var pollBits = [...]struct {
 
 func (d *system) check(condition IOCondition) IOCondition {
 	g := glances.Get().(*glance)
-	defer glances.Put(g)
-	g.asked = condition
+	defer g.release()
+	g.asked, g.offload = condition, &d.offload
 	if err := d.raw.Control(g.once); err != nil {
 		return Hup // the conn was closed behind the Socket's back
 	}
@@ -288,10 +337,10 @@ func (d *system) check(condition IOCondition) IOCondition {
 func (d *system) wait(ctx context.Context, condition IOCondition, timeout time.Duration) error {
 	deadline := deadlineOf(timeout)
 	if condition&Out == 0 {
-		return d.read.watch(ctx, d.raw.Read, condition, deadline)
+		return d.read.watch(ctx, &d.offload, d.raw.Read, condition, deadline)
 	}
 	if condition&(In|Pri) == 0 {
-		return d.write.watch(ctx, d.raw.Write, condition, deadline)
+		return d.write.watch(ctx, &d.offload, d.raw.Write, condition, deadline)
 	}
 	// The poller waits for one direction a call, so here it takes two. The one
 	// that ends first ends the other.
@@ -301,8 +350,8 @@ func (d *system) wait(ctx context.Context, condition IOCondition, timeout time.D
 		result <- watch()
 		cancel()
 	}
-	go watchOne(func() error { return d.write.watch(both, d.raw.Write, condition, deadline) })
-	watchOne(func() error { return d.read.watch(both, d.raw.Read, condition, deadline) })
+	go watchOne(func() error { return d.write.watch(both, &d.offload, d.raw.Write, condition, deadline) })
+	watchOne(func() error { return d.read.watch(both, &d.offload, d.raw.Read, condition, deadline) })
 	first, second := <-result, <-result
 	if first != nil && second == nil {
 		return nil
@@ -311,10 +360,10 @@ func (d *system) wait(ctx context.Context, condition IOCondition, timeout time.D
 }
 
 // watch waits in the poller until something of the condition is true.
-func (s *side) watch(ctx context.Context, in func(func(uintptr) bool) error, condition IOCondition, deadline time.Time) error {
+func (s *side) watch(ctx context.Context, o *offload, in func(func(uintptr) bool) error, condition IOCondition, deadline time.Time) error {
 	g := glances.Get().(*glance)
-	defer glances.Put(g)
-	g.asked = condition
+	defer g.release()
+	g.asked, g.offload = condition, o
 	err := s.block(ctx, deadline, in, g.attempt)
 	if errors.Is(err, net.ErrClosed) {
 		return nil // Hup is true
@@ -322,13 +371,31 @@ func (s *side) watch(ctx context.Context, in func(func(uintptr) bool) error, con
 	return ErrorFromSystem(err, watching)
 }
 
+func (d *system) capabilities() Capability { return d.offload.capabilities() }
+
+func (d *system) kernelDropped() (dropped uint64) {
+	// An error means that the socket is closed; then the Socket knows the count.
+	_ = d.raw.Control(func(fd uintptr) { dropped = kernelDrops(int(fd)) })
+	return dropped
+}
+
+func (d *system) maximumMessageSize(to Address) int {
+	var most int
+	_ = d.raw.Control(func(fd uintptr) { most = d.offload.maximum(int(fd), d.socket, d.remote, to) })
+	return most
+}
+
 func (d *system) close() {
+	d.offload.close()
 	d.read.interrupt.close()
 	d.write.interrupt.close()
 }
 
 // refused is the driver of a socket that cannot move messages (G039, G041).
-type refused struct{ err error }
+type refused struct {
+	plain
+	err error
+}
 
 func (r refused) receive(context.Context, []InputMessage, MsgFlags, time.Duration) (int, error) {
 	return 0, r.err

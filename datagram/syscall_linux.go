@@ -9,24 +9,61 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// sysCall is the memory of one recvmsg or sendmsg, kept so that a call
-// allocates nothing.
+// sysCall makes the system calls of one call. It is the memory of one recvmsg or
+// sendmsg, kept so that a call allocates nothing; what many messages need is
+// borrowed for as long as they move (burst, haul).
 type sysCall struct {
 	socket  socketInfo
+	offload *offload
+	calls   int // system calls made
 	header  unix.Msghdr
 	name    unix.RawSockaddrAny
 	iovecs  []unix.Iovec
 	senders senderCache
 }
 
-// receive receives one datagram into m. Its error is an unix.Errno or
-// errEndOfStream.
-func (c *sysCall) receive(fd uintptr, m *InputMessage, flags MsgFlags) error {
+// receive receives into the messages what one system call yields, and returns
+// how many these are. Its error is an unix.Errno, also EAGAIN beside some
+// messages when no more are there, errEndOfStream or an *IOError.
+func (c *sysCall) receive(fd uintptr, messages []InputMessage, flags MsgFlags) (int, error) {
+	o := c.offload
+	o.receiving.Lock()
+	defer o.receiving.Unlock()
+	if len(messages) > 1 {
+		o.startCoalescing(fd)
+	}
+	switch {
+	case o.coalescing && flags&unix.MSG_ERRQUEUE == 0:
+		return c.receiveCoalesced(fd, messages, flags)
+	case len(messages) > 1 && o.has(Batching) && flags&^MsgTrunc == 0:
+		return c.receiveBurst(fd, messages, flags)
+	}
+	if err := c.receiveOne(fd, &messages[0], flags); err != nil {
+		return 0, err
+	}
+	return 1, nil
+}
+
+// send sends what one system call takes of the messages, and returns how many
+// these are. Its error is an unix.Errno or an *IOError.
+func (c *sysCall) send(fd uintptr, messages []OutputMessage, flags MsgFlags) (int, error) {
+	if len(messages) > 1 && c.offload.has(Batching|GSO) && flags&^MsgDontRoute == 0 {
+		return c.sendBurst(fd, messages, flags)
+	}
+	if err := c.sendOne(fd, &messages[0], flags); err != nil {
+		return 0, err
+	}
+	return 1, nil
+}
+
+// receiveOne receives one datagram into m.
+func (c *sysCall) receiveOne(fd uintptr, m *InputMessage, flags MsgFlags) error {
 	if err := c.load(m.Vectors); err != nil {
 		return err
 	}
 	c.header.Name = (*byte)(unsafe.Pointer(&c.name))
 	c.header.Namelen = unix.SizeofSockaddrAny
+	c.calls++
 	n, _, errno := unix.Syscall(unix.SYS_RECVMSG, fd, uintptr(unsafe.Pointer(&c.header)), uintptr(flags))
 	c.unload()
 	if errno != 0 {
@@ -38,18 +75,18 @@ func (c *sysCall) receive(fd uintptr, m *InputMessage, flags MsgFlags) error {
 	// With MSG_TRUNC asked for, the kernel returns the datagram's own length.
 	m.BytesReceived = min(int(n), size(m.Vectors))
 	m.Flags = MsgFlags(c.header.Flags)
-	m.Address = c.sender()
+	m.Address = c.sender(&c.name, c.header.Namelen)
 	return nil
 }
 
-// send sends m as one datagram. Its error is an unix.Errno or an *IOError.
-func (c *sysCall) send(fd uintptr, m *OutputMessage, flags MsgFlags) error {
+// sendOne sends m as one datagram.
+func (c *sysCall) sendOne(fd uintptr, m *OutputMessage, flags MsgFlags) error {
 	if err := c.load(m.Vectors); err != nil {
 		return err
 	}
 	c.header.Name, c.header.Namelen = nil, 0
 	if m.Address.IsValid() {
-		length, err := c.address(m.Address)
+		length, err := c.address(&c.name, m.Address)
 		if err != nil {
 			c.unload()
 			return err
@@ -57,6 +94,7 @@ func (c *sysCall) send(fd uintptr, m *OutputMessage, flags MsgFlags) error {
 		c.header.Name = (*byte)(unsafe.Pointer(&c.name))
 		c.header.Namelen = length
 	}
+	c.calls++
 	n, _, errno := unix.Syscall(unix.SYS_SENDMSG, fd, uintptr(unsafe.Pointer(&c.header)), uintptr(flags))
 	c.unload()
 	if errno != 0 {
@@ -71,17 +109,22 @@ func (c *sysCall) load(vectors [][]byte) error {
 	if len(vectors) > MaxVectors {
 		return tooManyVectors(len(vectors))
 	}
-	c.iovecs = c.iovecs[:0]
+	c.iovecs = appendVectors(c.iovecs[:0], vectors)
+	c.header.Iov = unsafe.SliceData(c.iovecs)
+	c.header.SetIovlen(len(c.iovecs))
+	return nil
+}
+
+// appendVectors appends what of the vectors is not empty.
+func appendVectors(iovecs []unix.Iovec, vectors [][]byte) []unix.Iovec {
 	for _, v := range vectors {
 		if len(v) > 0 {
 			iov := unix.Iovec{Base: unsafe.SliceData(v)}
 			iov.SetLen(len(v))
-			c.iovecs = append(c.iovecs, iov)
+			iovecs = append(iovecs, iov)
 		}
 	}
-	c.header.Iov = unsafe.SliceData(c.iovecs)
-	c.header.SetIovlen(len(c.iovecs))
-	return nil
+	return iovecs
 }
 
 // unload lets go of the caller's memory.
@@ -90,16 +133,16 @@ func (c *sysCall) unload() {
 }
 
 // address writes an address into name and returns its length.
-func (c *sysCall) address(a Address) (uint32, error) {
+func (c *sysCall) address(name *unix.RawSockaddrAny, a Address) (uint32, error) {
 	ip := a.AddrPort().Addr()
 	switch {
 	case c.socket.family == unix.AF_INET && ip.Is4():
-		sa := (*unix.RawSockaddrInet4)(unsafe.Pointer(&c.name))
+		sa := (*unix.RawSockaddrInet4)(unsafe.Pointer(name))
 		*sa = unix.RawSockaddrInet4{Family: unix.AF_INET, Addr: ip.As4()}
 		setPort(&sa.Port, a.AddrPort().Port())
 		return unix.SizeofSockaddrInet4, nil
 	case c.socket.family == unix.AF_INET6 && ip.IsValid():
-		sa := (*unix.RawSockaddrInet6)(unsafe.Pointer(&c.name))
+		sa := (*unix.RawSockaddrInet6)(unsafe.Pointer(name))
 		*sa = unix.RawSockaddrInet6{Family: unix.AF_INET6, Addr: ip.As16()}
 		setPort(&sa.Port, a.AddrPort().Port())
 		if zone := ip.Zone(); zone != "" {
@@ -112,16 +155,16 @@ func (c *sysCall) address(a Address) (uint32, error) {
 		return unix.SizeofSockaddrInet6, nil
 	case c.socket.family == unix.AF_UNIX:
 		if u, ok := a.other.(unixAddress); ok {
-			return c.unixAddress(u.name)
+			return unixName(name, u.name)
 		}
 	}
 	return 0, wrongFamily(a)
 }
 
-// unixAddress writes a path, or a name of the abstract space that begins with
-// "@", into name.
-func (c *sysCall) unixAddress(path string) (uint32, error) {
-	sa := (*unix.RawSockaddrUnix)(unsafe.Pointer(&c.name))
+// unixName writes a path, or a name of the abstract space that begins with "@",
+// into name and returns its length.
+func unixName(name *unix.RawSockaddrAny, path string) (uint32, error) {
+	sa := (*unix.RawSockaddrUnix)(unsafe.Pointer(name))
 	if path == "" || len(path) >= len(sa.Path) {
 		return 0, NewError(CodeInvalidArgument, "the socket path %q is empty or longer than %d bytes", path, len(sa.Path)-1)
 	}
@@ -135,25 +178,25 @@ func (c *sysCall) unixAddress(path string) (uint32, error) {
 	return uint32(length), nil
 }
 
-// sender returns the address in name.
-func (c *sysCall) sender() Address {
-	if c.header.Namelen < 2 {
+// sender returns the address in name, which is so long.
+func (c *sysCall) sender(name *unix.RawSockaddrAny, length uint32) Address {
+	if length < 2 {
 		return Address{}
 	}
-	switch c.name.Addr.Family {
+	switch name.Addr.Family {
 	case unix.AF_INET:
-		sa := (*unix.RawSockaddrInet4)(unsafe.Pointer(&c.name))
+		sa := (*unix.RawSockaddrInet4)(unsafe.Pointer(name))
 		return Address{ip: netip.AddrPortFrom(netip.AddrFrom4(sa.Addr), port(&sa.Port))}
 	case unix.AF_INET6:
-		sa := (*unix.RawSockaddrInet6)(unsafe.Pointer(&c.name))
+		sa := (*unix.RawSockaddrInet6)(unsafe.Pointer(name))
 		ip := netip.AddrFrom16(sa.Addr).Unmap()
 		if sa.Scope_id != 0 && ip.Is6() {
 			ip = ip.WithZone(c.senders.zone(sa.Scope_id))
 		}
 		return Address{ip: netip.AddrPortFrom(ip, port(&sa.Port))}
 	case unix.AF_UNIX:
-		sa := (*unix.RawSockaddrUnix)(unsafe.Pointer(&c.name))
-		length := min(int(c.header.Namelen)-2, len(sa.Path))
+		sa := (*unix.RawSockaddrUnix)(unsafe.Pointer(name))
+		length := min(int(length)-2, len(sa.Path))
 		if length <= 0 {
 			return Address{} // the sender is not bound
 		}

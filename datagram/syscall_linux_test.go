@@ -21,12 +21,11 @@ func TestZone(t *testing.T) {
 	for _, zone := range []string{"lo", "4000000"} {
 		want := AddressFromAddrPort(netip.MustParseAddrPort("[fe80::1%" + zone + "]:7"))
 		for range 2 { // the second time from the cache
-			length, err := c.address(want)
+			length, err := c.address(&c.name, want)
 			if err != nil {
 				t.Fatal(err)
 			}
-			c.header.Namelen = length
-			if got := c.sender(); got != want {
+			if got := c.sender(&c.name, length); got != want {
 				t.Errorf("%v became %v", want, got)
 			}
 		}

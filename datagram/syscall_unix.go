@@ -13,15 +13,35 @@ import (
 // sysCall makes the system calls through x/sys, which allocates a little for
 // each datagram; Linux has a version without.
 type sysCall struct {
-	socket socketInfo
+	socket  socketInfo
+	offload *offload
+	calls   int // system calls made
 }
 
-// receive receives one datagram into m. Its error is an unix.Errno or
-// errEndOfStream.
-func (c *sysCall) receive(fd uintptr, m *InputMessage, flags MsgFlags) error {
+// receive receives one datagram into the first message, and returns how many it
+// received. Its error is an unix.Errno, errEndOfStream or an *IOError.
+func (c *sysCall) receive(fd uintptr, messages []InputMessage, flags MsgFlags) (int, error) {
+	if err := c.receiveOne(fd, &messages[0], flags); err != nil {
+		return 0, err
+	}
+	return 1, nil
+}
+
+// send sends the first message, and returns how many it sent. Its error is an
+// unix.Errno or an *IOError.
+func (c *sysCall) send(fd uintptr, messages []OutputMessage, flags MsgFlags) (int, error) {
+	if err := c.sendOne(fd, &messages[0], flags); err != nil {
+		return 0, err
+	}
+	return 1, nil
+}
+
+// receiveOne receives one datagram into m.
+func (c *sysCall) receiveOne(fd uintptr, m *InputMessage, flags MsgFlags) error {
 	if len(m.Vectors) > MaxVectors {
 		return tooManyVectors(len(m.Vectors))
 	}
+	c.calls++
 	n, _, got, from, err := unix.RecvmsgBuffers(int(fd), m.Vectors, nil, int(flags))
 	if err != nil {
 		return err
@@ -35,8 +55,8 @@ func (c *sysCall) receive(fd uintptr, m *InputMessage, flags MsgFlags) error {
 	return nil
 }
 
-// send sends m as one datagram. Its error is an unix.Errno or an *IOError.
-func (c *sysCall) send(fd uintptr, m *OutputMessage, flags MsgFlags) error {
+// sendOne sends m as one datagram.
+func (c *sysCall) sendOne(fd uintptr, m *OutputMessage, flags MsgFlags) error {
 	if len(m.Vectors) > MaxVectors {
 		return tooManyVectors(len(m.Vectors))
 	}
@@ -47,6 +67,7 @@ func (c *sysCall) send(fd uintptr, m *OutputMessage, flags MsgFlags) error {
 			return err
 		}
 	}
+	c.calls++
 	n, err := unix.SendmsgBuffers(int(fd), m.Vectors, nil, to, int(flags))
 	if err == nil {
 		m.BytesSent = n
