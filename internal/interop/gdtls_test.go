@@ -127,8 +127,10 @@ func (s *side) configure(t *testing.T, o options) {
 }
 
 // handshake makes the handshake within the test's patience.
-func (s *side) handshake() error {
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+func (s *side) handshake() error { return s.handshakeWithin(patience) }
+
+func (s *side) handshakeWithin(limit time.Duration) error {
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
 	return s.Handshake(ctx)
 }

@@ -15,18 +15,19 @@ import (
 // options is how one side is set up. The same form serves our own sides and the
 // peers', so that each case is played with the roles exchanged.
 type options struct {
-	credential *credential
-	trust      *x509.Certificate // nil: the other side is not verified
-	suite      string            // IANA's name; empty: the default ones
-	group      string            // RFC 8422's name, for peers only; empty: the default ones
-	alpn       []string
-	psk        *psk
-	auth       conn.TlsAuthenticationMode // servers
-	name       string                     // the server's; empty: no server_name
-	byAddress  bool                       // clients: the server is known by its IP address
-	mtu        int                        // 0: the default
-	noEMS      bool                       // peers only: without extended master secret
-	cookie     bool                       // peers only: ask for a cookie, which some do always
+	credential  *credential
+	trust       *x509.Certificate // nil: the other side is not verified
+	suite       string            // IANA's name; empty: the default ones
+	group       string            // RFC 8422's name, for peers only; empty: the default ones
+	alpn        []string
+	psk         *psk
+	auth        conn.TlsAuthenticationMode // servers
+	name        string                     // the server's; empty: no server_name
+	byAddress   bool                       // clients: the server is known by its IP address
+	mtu         int                        // 0: the default
+	noEMS       bool                       // peers only: without extended master secret
+	rehandshake bool                       // gnutls-cli: renegotiate at once
+	cookie      bool                       // peers only: ask for a cookie, which some do always
 }
 
 // psk is a pre-shared key.

@@ -39,8 +39,8 @@ func pionSuite(name string) (dtls.CipherSuiteID, bool) {
 	return id, !strings.HasPrefix(dtls.CipherSuiteName(id), "0x")
 }
 
-func pionConfig(o options) *dtls.Config {
-	ctx := func() (context.Context, func()) { return context.WithTimeout(context.Background(), patience) }
+func pionConfig(t *testing.T, o options) *dtls.Config {
+	ctx := func() (context.Context, func()) { return context.WithTimeout(t.Context(), patience) }
 	config := &dtls.Config{ConnectContextMaker: ctx, SupportedProtocols: o.alpn, ServerName: o.name, MTU: o.mtu}
 	if o.credential != nil {
 		config.Certificates = []tls.Certificate{o.credential.tls()}
@@ -68,7 +68,7 @@ func pionConfig(o options) *dtls.Config {
 
 func (pion) serve(t *testing.T, o options) session {
 	t.Helper()
-	config := pionConfig(o)
+	config := pionConfig(t, o)
 	switch o.auth {
 	case conn.AuthenticationRequested:
 		config.ClientAuth = dtls.VerifyClientCertIfGiven
@@ -102,7 +102,7 @@ func (pion) serve(t *testing.T, o options) session {
 
 func (pion) connect(t *testing.T, server netip.AddrPort, o options) session {
 	t.Helper()
-	config := pionConfig(o)
+	config := pionConfig(t, o)
 	config.InsecureSkipVerify = o.trust == nil
 	if o.byAddress {
 		config.ServerName = server.Addr().String()
