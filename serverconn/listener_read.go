@@ -258,6 +258,7 @@ func (s *sweeper) look(l *DtlsListener, now time.Time) {
 		if messages := stats.Sent + stats.Received; p.idle.since.IsZero() || messages != p.idle.messages {
 			p.idle = idleness{messages: messages, since: now}
 		} else if now.Sub(p.idle.since) >= s.timeout {
+			p.idle.since = now // it is told once
 			expired = append(expired, p)
 		}
 	}
