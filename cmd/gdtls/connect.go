@@ -234,13 +234,16 @@ func distinguishedName(der []byte) string {
 	return sequence.String()
 }
 
+// errImpatient ends a handshake that takes too long. It is the end of a deadline, as
+// that of a context, which could not be moved.
+var errImpatient = fmt.Errorf("patience is over: %w", context.DeadlineExceeded)
+
 // handshake makes the handshake and tells how it went.
 func (c *client) handshake(parent context.Context) error {
 	ctx, cancel := context.WithCancelCause(parent)
 	defer cancel(nil)
-	tooLong := datagram.NewError(datagram.CodeTimedOut, "no connection within %v (--wait)", c.patience)
 	if c.patience > 0 {
-		c.timer = time.AfterFunc(c.patience, func() { cancel(tooLong) })
+		c.timer = time.AfterFunc(c.patience, func() { cancel(errImpatient) })
 		defer c.timer.Stop()
 	}
 	c.ctx = ctx
@@ -258,8 +261,8 @@ func (c *client) handshake(parent context.Context) error {
 	var tlsError *conn.TlsError
 	switch {
 	case errors.As(err, &tlsError):
-	case errors.Is(err, datagram.ErrCancelled) && context.Cause(ctx) == tooLong:
-		err = fmt.Errorf("%w: does a DTLS server listen there?", tooLong)
+	case errors.Is(err, datagram.ErrCancelled) && context.Cause(ctx) == errImpatient:
+		err = datagram.NewError(datagram.CodeTimedOut, "no connection within %v (--wait): does a DTLS server listen there?", c.patience)
 	case errors.Is(err, datagram.ErrCancelled):
 		err = datagram.NewError(datagram.CodeCancelled, "interrupted")
 	}

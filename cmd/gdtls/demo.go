@@ -61,7 +61,7 @@ func (d *demoCommand) Run(env *environment) error {
 	defer servers.Wait()
 	defer stop() // before that
 	for _, c := range conversations {
-		c.out = out.tagged("conversation", c.name)
+		c.out, c.server.log = out.tagged("conversation", c.name), env.log
 		if err := c.start(ctx, &servers); err != nil {
 			return err
 		}
@@ -98,10 +98,9 @@ func (d *demoCommand) round(ctx context.Context, env *environment, out *output, 
 	e := demoDone{OK: true}
 	for _, c := range conversations {
 		e.Conversations = append(e.Conversations, c.name)
-		if round > 1 && !out.json {
-			c.out = out.viewed(plainView)
+		if round > 1 {
+			c.out = c.out.viewed(faultsView)
 		}
-		began := time.Now()
 		shown, err := c.hold(ctx)
 		switch {
 		case err != nil && env.ctx.Err() != nil && !d.Once:
@@ -110,11 +109,22 @@ func (d *demoCommand) round(ctx context.Context, env *environment, out *output, 
 			out.emit(demoDone{false, e.Conversations})
 			return fmt.Errorf("the conversation by %s failed: %w", c.name, err)
 		case round > 1:
-			out.emit(note{out.paint.faint(time.Now().Format("15:04:05 ")) + fmt.Sprintf("%-12s %s, %d messages answered, %v", c.name, shown.Ciphersuite, demoPings, time.Since(began).Round(100*time.Microsecond))})
+			out.emit(note{out.paint.faint(time.Now().Format("15:04:05 ") + fmt.Sprintf("again by %s: %s, %d messages answered", c.name, shown.Ciphersuite, demoPings))})
 		}
+	}
+	if round > 1 {
+		out = out.viewed(faultsView)
 	}
 	out.emit(e)
 	return nil
+}
+
+// faultsView shows only what is not as it should be.
+func faultsView(p palette, e event) string {
+	if _, ok := e.(note); ok {
+		return ""
+	}
+	return plainView(p, e)
 }
 
 // demoFiles are the certificates of the demonstration.

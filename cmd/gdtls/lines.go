@@ -18,6 +18,7 @@ type lines struct {
 
 	start func()
 	next  chan string // closed at the end
+	err   error       // why it ended, io.EOF or worse; set before that
 }
 
 func newLines(r io.Reader) *lines {
@@ -32,17 +33,23 @@ func (l *lines) read(r io.Reader) {
 	for scanner.Scan() {
 		l.next <- scanner.Text()
 	}
+	if l.err = scanner.Err(); l.err == nil {
+		l.err = io.EOF
+	}
 	close(l.next)
 }
 
-// line gives the next line without its end, and false at the end of the input or
-// when ctx ends.
-func (l *lines) line(ctx context.Context) (string, bool) {
+// line gives the next line without its end. The error is io.EOF after the last one,
+// and that of ctx when it ends.
+func (l *lines) line(ctx context.Context) (string, error) {
 	l.start()
 	select {
 	case text, ok := <-l.next:
-		return text, ok
+		if !ok {
+			return "", l.err
+		}
+		return text, nil
 	case <-ctx.Done():
-		return "", false
+		return "", ctx.Err()
 	}
 }

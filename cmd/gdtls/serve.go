@@ -55,6 +55,7 @@ func (s *serveCommand) server(env *environment) (*server, error) {
 	}
 	srv := &server{
 		out:      env.out.viewed(logView),
+		log:      env.log,
 		accept:   s.Accept,
 		identity: s.PSKIdentity,
 		hint:     s.PSKHint,

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"sync"
 	"time"
 
@@ -40,6 +41,7 @@ const (
 // server answers many peers over DTLS. It does not change while it runs.
 type server struct {
 	out         *output
+	log         *slog.Logger
 	certificate *conn.TlsCertificate // nil: pre-shared keys only
 	database    conn.TlsDatabase
 	mode        conn.TlsAuthenticationMode
@@ -84,6 +86,7 @@ func (s *server) serve(ctx context.Context, base *datagram.Socket) error {
 		err = errors.Join(err, fmt.Errorf("not all peers could be told that the server stops: %w", shutdownErr))
 	}
 	peers.Wait()
+	s.log.Info("server stopped", "counts", listener.Stats())
 	return err
 }
 

@@ -11,27 +11,27 @@ import (
 	"gdtls/datagram"
 )
 
-// A source gives the messages to send, one at each call, and false when there are
-// no more or ctx has ended.
-type source func(ctx context.Context) (message []byte, ok bool)
+// A source gives the messages to send, one at each call, and io.EOF after the last
+// one. When ctx ends it gives the error of that.
+type source func(ctx context.Context) ([]byte, error)
 
 // texts gives texts.
 func texts(list []string) source {
-	return func(context.Context) ([]byte, bool) {
+	return func(ctx context.Context) ([]byte, error) {
 		if len(list) == 0 {
-			return nil, false
+			return nil, io.EOF
 		}
 		text := list[0]
 		list = list[1:]
-		return []byte(text), true
+		return []byte(text), ctx.Err()
 	}
 }
 
 // typed gives lines of standard input.
 func typed(in *lines) source {
-	return func(ctx context.Context) ([]byte, bool) {
-		text, ok := in.line(ctx)
-		return []byte(text), ok
+	return func(ctx context.Context) ([]byte, error) {
+		text, err := in.line(ctx)
+		return []byte(text), err
 	}
 }
 
@@ -39,9 +39,9 @@ func typed(in *lines) source {
 // sentence, filled up or cut.
 func pings(name string, count, size int, interval time.Duration) source {
 	sent := 0
-	return func(ctx context.Context) ([]byte, bool) {
+	return func(ctx context.Context) ([]byte, error) {
 		if sent == count {
-			return nil, false
+			return nil, io.EOF
 		}
 		if sent > 0 && interval > 0 {
 			timer := time.NewTimer(interval)
@@ -49,7 +49,6 @@ func pings(name string, count, size int, interval time.Duration) source {
 			select {
 			case <-timer.C:
 			case <-ctx.Done():
-				return nil, false
 			}
 		}
 		sent++
@@ -57,7 +56,7 @@ func pings(name string, count, size int, interval time.Duration) source {
 		if size > 0 {
 			text = (text + strings.Repeat(".", size))[:size]
 		}
-		return []byte(text), ctx.Err() == nil
+		return []byte(text), ctx.Err()
 	}
 }
 
@@ -162,12 +161,17 @@ func (t *talk) send(ctx context.Context) (complete bool, err error) {
 		}
 	}()
 	for {
-		message, ok := t.source(ctx)
-		if !ok {
-			return ctx.Err() == nil, nil
+		message, err := t.source(ctx)
+		switch {
+		case err == io.EOF:
+			return true, nil
+		case ctx.Err() != nil:
+			return false, nil
+		case err != nil:
+			return false, fmt.Errorf("cannot read what to send: %w", err)
 		}
 		t.out.emit(sent{string(message)}) // before, so that it stands above its reply
-		err := datagram.SendOne(ctx, t.client, message, datagram.Address{}, sendTime)
+		err = datagram.SendOne(ctx, t.client, message, datagram.Address{}, sendTime)
 		switch {
 		case err == nil:
 		case ctx.Err() != nil:
