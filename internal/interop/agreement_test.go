@@ -143,6 +143,27 @@ func TestGroups(t *testing.T) {
 	})
 }
 
+func TestSignatureSchemes(t *testing.T) {
+	play(t, func(t *testing.T, p peer, server bool) {
+		for name, scheme := range map[string]uint16{
+			"rsa_pss_rsae_sha256": 0x0804, "rsa_pss_rsae_sha384": 0x0805, "rsa_pss_rsae_sha512": 0x0806,
+			"rsa_pkcs1_sha256": 0x0401, "rsa_pkcs1_sha384": 0x0501, "rsa_pkcs1_sha512": 0x0601,
+		} {
+			t.Run(name, func(t *testing.T) {
+				o := certificates(testPKI().plainRSA)
+				o.client.signature, o.server.signature = name, name
+				o.server.group = "x25519"
+				o.client.group = "x25519"
+				m := connected(t, p, server, o)
+				m.exchange(t, 20)
+				if got := m.ours.trace.serverScheme(); server && got != scheme {
+					t.Errorf("signed by %04x, want %04x", got, scheme)
+				}
+			})
+		}
+	})
+}
+
 func TestClientCertificates(t *testing.T) {
 	play(t, func(t *testing.T, p peer, server bool) {
 		k := testPKI()

@@ -126,6 +126,10 @@ func gnutlsPriority(o options) string {
 	if o.group != "" {
 		priority += ":-GROUP-ALL:+GROUP-" + strings.ToUpper(o.group)
 	}
+	if o.signature != "" { // the certificates themselves are signed by ECDSA
+		scheme := strings.NewReplacer("rsa_pss_rsae_sha", "RSA-PSS-RSAE-SHA", "rsa_pkcs1_sha", "RSA-SHA").Replace(o.signature)
+		priority += ":-SIGN-ALL:+SIGN-" + scheme + ":+SIGN-ECDSA-SHA256"
+	}
 	if o.noEMS {
 		priority += ":%NO_SESSION_HASH"
 	}

@@ -120,6 +120,10 @@ func opensslOptions(t *testing.T, o options) []string {
 	if o.group != "" {
 		arguments = append(arguments, "-groups", map[string]string{"x25519": "X25519", "secp256r1": "P-256", "secp384r1": "P-384"}[o.group])
 	}
+	if o.signature != "" { // the certificates themselves are signed by ECDSA
+		scheme := strings.NewReplacer("rsa_pss_rsae_sha", "RSA-PSS+SHA", "rsa_pkcs1_sha", "RSA+SHA").Replace(o.signature)
+		arguments = append(arguments, "-sigalgs", scheme+":ECDSA+SHA256")
+	}
 	if len(o.alpn) > 0 {
 		arguments = append(arguments, "-alpn", strings.Join(o.alpn, ","))
 	}

@@ -19,6 +19,7 @@ type options struct {
 	trust       *x509.Certificate // nil: the other side is not verified
 	suite       string            // IANA's name; empty: the default ones
 	group       string            // RFC 8422's name, for peers only; empty: the default ones
+	signature   string            // of an RSA key, in TLS's names, for peers only; empty: the default ones
 	alpn        []string
 	psk         *psk
 	auth        conn.TlsAuthenticationMode // servers

@@ -31,6 +31,9 @@ func (pion) lacks(server bool, o options) string {
 			return "pion v2 does not have " + o.suite
 		}
 	}
+	if o.signature != "" {
+		return "pion v2 takes an RSA key only under a CA with RSA, and signs by PKCS #1 only"
+	}
 	return ""
 }
 

@@ -36,12 +36,12 @@ type credential struct {
 // pki is what the tests show each other: a root, an intermediate under it, and a
 // credential for each kind of key, which serves servers and clients alike. pion v2
 // takes an RSA key for one only if the certificate is signed by RSA too, so that RSA
-// has an intermediate of its own. plain is issued by the root itself. other is a root
+// has an intermediate of its own. plain and plainRSA are issued by the root itself. other is a root
 // that issued none of them but foreign.
 type pki struct {
 	root, other                *x509.Certificate
 	p256, p384, ed25519, rsa   *credential
-	plain                      *credential
+	plain, plainRSA            *credential
 	client, clientRSA, foreign *credential
 }
 
@@ -65,6 +65,7 @@ var testPKI = sync.OnceValue(func() *pki {
 		ed25519:   intermediate.issue(serverName, edKey, false),
 		rsa:       intermediateRSA.issue(serverName, rsaKey, false),
 		plain:     root.issue(serverName, ec(elliptic.P256()), false),
+		plainRSA:  root.issue(serverName, rsaKey, false),
 		client:    intermediate.issue(clientName, ec(elliptic.P256()), false),
 		clientRSA: intermediateRSA.issue(clientName, rsaKey, false),
 		foreign:   other.issue(clientName, ec(elliptic.P256()), false),

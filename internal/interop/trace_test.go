@@ -126,7 +126,7 @@ func (tr *trace) fragments(sent bool) (fragments, largest int) {
 	return fragments, largest
 }
 
-// extension tells whether the ServerHello of either side has an extension, and
+// serverExtension tells whether the ServerHello of either side has an extension, and
 // how long that is. The hello must not be fragmented.
 func (tr *trace) serverExtension(want uint16) (length int, found bool) {
 	e := tr.find(false, handshake.TypeServerHello)
@@ -153,6 +153,24 @@ func (tr *trace) serverExtension(want uint16) (length int, found bool) {
 		rest = rest[4+length:]
 	}
 	return 0, false
+}
+
+// serverScheme gives the signature scheme of a ServerKeyExchange of ECDHE, from its
+// first fragment; 0 if that is too short.
+func (tr *trace) serverScheme() uint16 {
+	e := tr.find(false, handshake.TypeServerKeyExchange)
+	if e == nil {
+		e = tr.find(true, handshake.TypeServerKeyExchange)
+	}
+	const point = handshake.HeaderLength + 1 + 2
+	if e == nil || len(e.fragment) <= point {
+		return 0
+	}
+	scheme := point + 1 + int(e.fragment[point])
+	if len(e.fragment) < scheme+2 {
+		return 0
+	}
+	return binary.BigEndian.Uint16(e.fragment[scheme:])
 }
 
 func (tr *trace) String() string {
