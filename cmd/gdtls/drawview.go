@@ -17,8 +17,8 @@ func (serverSees) name() string { return "" }
 
 // Widths of the drawing, in columns.
 const (
-	drawWidth  = 78
-	innerWidth = drawWidth - 6 // between the life lines
+	drawWidth  = 76
+	innerWidth = drawWidth - 4 // between the life lines
 )
 
 // drawView draws a conversation as a sequence of messages between two life lines,
@@ -39,7 +39,7 @@ var asASCII = strings.NewReplacer("│", "|", "─", "-", "├", "|", "┤", "|"
 func draw(p palette, e event) string {
 	switch e := e.(type) {
 	case scene:
-		gap := strings.Repeat(" ", max(drawWidth-4-len("client "+e.client+"server "+e.server), 1))
+		gap := strings.Repeat(" ", max(drawWidth-2-len("client "+e.client+"server "+e.server), 1))
 		return "\n" + p.strong(e.title) + "\n\n" +
 			"  " + p.strong("client") + " " + e.client + gap + p.strong("server") + " " + e.server + "\n" + between("", "")
 	case wire:

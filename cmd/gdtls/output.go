@@ -53,7 +53,11 @@ func (o *output) viewed(v view) *output {
 // tagged is the output with one more member in each of its events.
 func (o *output) tagged(name, value string) *output {
 	other := *o
-	other.tags += strconv.Quote(name) + ":" + strconv.Quote(value) + ","
+	member, err := json.Marshal(map[string]string{name: value})
+	if err != nil {
+		panic(err) // strings can be encoded
+	}
+	other.tags += string(member[1:len(member)-1]) + ","
 	return &other
 }
 
