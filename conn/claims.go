@@ -46,11 +46,12 @@ const (
 
 // claims decides which operations may run, and holds what that depends on.
 type claims struct {
-	mu      sync.Mutex
-	active  operation
-	phase   phase
-	failure error // of a handshake, in phaseFailed
-	pending error // of a handshake in the background that may be tried again; the next call gets it
+	mu     sync.Mutex
+	active operation
+	phase  phase
+	// failure is of a handshake: in phaseFailed the one that stays, in phaseNew the
+	// one in the background that may be tried again, which the next call gets.
+	failure error
 
 	readClosed, writeClosed bool // by us
 	control                 control
@@ -59,7 +60,7 @@ type claims struct {
 
 	emitting uint64 // goroutine that runs a signal's handlers during a handshake; 0: none
 
-	read, write, handshake interrupt // what ends a blocked call when a side is closed
+	read, write interrupt // what ends a blocked call when a side is closed; a handshake uses read
 }
 
 // control is what a reader asks the writer to send.
@@ -121,60 +122,65 @@ var errInHandler = datagram.NewError(datagram.CodeFailed, "cannot perform blocki
 var errNeedsHandshake = datagram.NewError(datagram.CodeNotInitialized, "handshake needed")
 
 // claim waits until op may run (G188, G190). With a timeout of 0 it does not wait.
-// On success it gives the context for the operation's calls of the base.
-func (c *claims) claim(ctx context.Context, op operation, timeout time.Duration, deadline time.Time) (context.Context, error) {
+func (c *claims) claim(ctx context.Context, op operation, timeout time.Duration, deadline time.Time) error {
 	for {
 		if ctx.Err() != nil {
-			return nil, datagram.ErrorFromContext(ctx)
+			return datagram.ErrorFromContext(ctx)
 		}
 		c.mu.Lock()
-		if c.closedFor(op) {
+		if ok, err := c.try(op, timeout != 0); ok || err != nil {
 			c.mu.Unlock()
-			return nil, errClosed
-		}
-		if op&opClosing == 0 && c.phase == phaseFailed {
-			err := c.failure
-			c.mu.Unlock()
-			return nil, err
-		}
-		if op&opClosing == 0 && c.pending != nil {
-			err := c.pending
-			c.pending = nil
-			c.mu.Unlock()
-			return nil, err
-		}
-		if c.active&op.excludes() == 0 {
-			if op&(opRead|opWrite) != 0 && c.phase == phaseNew {
-				c.mu.Unlock()
-				return nil, errNeedsHandshake
-			}
-			c.active |= op
-			inner := ctx
-			switch op {
-			case opRead:
-				inner = c.read.with(ctx)
-			case opWrite:
-				inner = c.write.with(ctx)
-			case opHandshake:
-				inner = c.handshake.with(ctx)
-			}
-			c.mu.Unlock()
-			return inner, nil
-		}
-		if timeout == 0 {
-			c.mu.Unlock()
-			return nil, datagram.ErrWouldBlock
-		}
-		if c.emitting != 0 && c.emitting == goroutineID() {
-			c.mu.Unlock()
-			return nil, errInHandler
+			return err
 		}
 		changed := c.watch()
 		c.mu.Unlock()
 		if err := waitFor(ctx, changed, deadline); err != nil {
-			return nil, err
+			return err
 		}
 	}
+}
+
+// try claims op if it may run now, and tells whether it did. With neither that nor
+// an error it is to be waited for. The caller holds mu.
+func (c *claims) try(op operation, wait bool) (bool, error) {
+	if c.closedFor(op) {
+		return false, errClosed
+	}
+	if op&opClosing == 0 && c.failure != nil {
+		err := c.failure
+		if c.phase == phaseNew {
+			c.failure = nil
+		}
+		return false, err
+	}
+	if c.active&op.excludes() == 0 {
+		if op&(opRead|opWrite) != 0 && c.phase == phaseNew {
+			return false, errNeedsHandshake
+		}
+		c.active |= op
+		return true, nil
+	}
+	switch {
+	case !wait:
+		return false, datagram.ErrWouldBlock
+	case c.emitting != 0 && c.emitting == goroutineID():
+		return false, errInHandler
+	}
+	return false, nil
+}
+
+// interruptible gives a context for calls of the base that ends with ctx, or when
+// the side of the operation is closed.
+func (c *claims) interruptible(ctx context.Context, op operation) (context.Context, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case op == opHandshake && c.readClosed && c.writeClosed, op != opHandshake && c.closedFor(op):
+		return nil, errClosed
+	case op == opWrite:
+		return c.write.with(ctx), nil
+	}
+	return c.read.with(ctx), nil
 }
 
 // watch gives a channel that is closed at the next change. The caller holds mu.
@@ -199,7 +205,7 @@ func (c *claims) release(op operation) {
 	defer c.mu.Unlock()
 	c.active &^= op
 	if op == opHandshake {
-		c.handshake.stop()
+		c.read.stop()
 	}
 	c.notify()
 }
@@ -250,29 +256,21 @@ func (c *claims) isClosed(op operation) bool {
 	return c.closedFor(op)
 }
 
-// failed tells whether a handshake or the connection has failed for good.
-func (c *claims) failed() bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.phase == phaseFailed
-}
-
-// keep leaves the error of a handshake in the background to the next call.
+// keep leaves the error of a handshake that may be tried again to the next call.
 func (c *claims) keep(failure error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.pending = failure
+	c.failure = failure
 }
 
 // settle ends a handshake: nil if it succeeded, else the error that stays.
 func (c *claims) settle(failure error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if failure == nil {
-		c.phase = phaseEstablished
-	} else {
-		c.phase, c.failure = phaseFailed, failure
+	if c.phase = phaseEstablished; failure != nil {
+		c.phase = phaseFailed
 	}
+	c.failure = failure
 }
 
 // fail ends an established connection for good.

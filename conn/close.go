@@ -59,7 +59,7 @@ func (c *DtlsConnection) Shutdown(ctx context.Context, read, write bool) error {
 
 	if !write && handshaking {
 		// Wait for the handshake; the reader is then told at once.
-		if _, err := cl.claim(ctx, opCloseWrite, -1, time.Time{}); err != nil {
+		if err := cl.claim(ctx, opCloseWrite, -1, time.Time{}); err != nil {
 			return err
 		}
 		cl.mu.Lock()
@@ -75,7 +75,7 @@ func (c *DtlsConnection) Shutdown(ctx context.Context, read, write bool) error {
 	if both {
 		op = opClose
 	}
-	if _, err := cl.claim(ctx, op, -1, time.Time{}); err != nil {
+	if err := cl.claim(ctx, op, -1, time.Time{}); err != nil {
 		return err
 	}
 	defer c.endWrite(op)
@@ -107,9 +107,6 @@ func (c *claims) closeSides(read, write bool) {
 	if write {
 		c.writeClosed = true
 		c.write.stop()
-	}
-	if c.readClosed && c.writeClosed {
-		c.handshake.stop()
 	}
 	c.notify()
 }

@@ -73,9 +73,37 @@ type settings struct {
 
 // negotiated is what the handshake found.
 type negotiated struct {
-	session         *handshake.Session // without keys and chain; nil before the handshake
+	session         *session // nil before the handshake
 	peerCertificate *TlsCertificate
 	errors          TlsCertificateFlags
+}
+
+// session is what is kept of a [handshake.Session] while the connection lasts. It is
+// not changed any more.
+type session struct {
+	suite                      *handshake.Suite
+	version                    uint16
+	extendedMaster, resumed    bool
+	masterSecret               [48]byte
+	clientRandom, serverRandom [32]byte
+	alpn, serverName           string
+	pskIdentity, pskHint       []byte
+}
+
+func newSession(s *handshake.Session) *session {
+	return &session{
+		suite:          s.Suite,
+		version:        s.Version,
+		extendedMaster: s.ExtendedMaster,
+		resumed:        s.Resumed,
+		masterSecret:   s.MasterSecret,
+		clientRandom:   s.ClientRandom,
+		serverRandom:   s.ServerRandom,
+		alpn:           s.ALPN,
+		serverName:     s.ServerName,
+		pskIdentity:    s.PSKIdentity,
+		pskHint:        s.PSKHint,
+	}
 }
 
 // counters count records and messages; each is updated atomically.
@@ -267,7 +295,7 @@ func (c *DtlsConnection) PeerCertificateErrors() TlsCertificateFlags {
 // NegotiatedProtocol is ALPN's result, empty if there is none (negotiated-protocol, G091).
 func (c *DtlsConnection) NegotiatedProtocol() string {
 	if s := c.session(); s != nil {
-		return s.ALPN
+		return s.alpn
 	}
 	return ""
 }
@@ -275,7 +303,7 @@ func (c *DtlsConnection) NegotiatedProtocol() string {
 // ProtocolVersion is ProtocolDTLS12 after the handshake (protocol-version, G094).
 // As with the real Gio it stays after close.
 func (c *DtlsConnection) ProtocolVersion() TlsProtocolVersion {
-	if s := c.session(); s != nil && s.Version == record.VersionDTLS12 {
+	if s := c.session(); s != nil && s.version == record.VersionDTLS12 {
 		return ProtocolDTLS12
 	}
 	return ProtocolUnknown
@@ -285,7 +313,7 @@ func (c *DtlsConnection) ProtocolVersion() TlsProtocolVersion {
 // (ciphersuite-name, G095).
 func (c *DtlsConnection) CiphersuiteName() string {
 	if s := c.session(); s != nil {
-		return s.Suite.Name
+		return s.suite.Name
 	}
 	return ""
 }
@@ -294,7 +322,7 @@ func (c *DtlsConnection) CiphersuiteName() string {
 // used certificates.
 func (c *DtlsConnection) PskIdentity() []byte {
 	if s := c.session(); s != nil {
-		return slices.Clone(s.PSKIdentity)
+		return slices.Clone(s.pskIdentity)
 	}
 	return nil
 }
@@ -303,7 +331,7 @@ func (c *DtlsConnection) PskIdentity() []byte {
 // brought.
 func (c *DtlsConnection) PskIdentityHint() []byte {
 	if s := c.session(); s != nil {
-		return slices.Clone(s.PSKHint)
+		return slices.Clone(s.pskHint)
 	}
 	return nil
 }
@@ -312,7 +340,7 @@ func (c *DtlsConnection) PskIdentityHint() []byte {
 // RFC 6066 3), empty if it did not.
 func (c *DtlsConnection) ServerName() string {
 	if s := c.session(); s != nil {
-		return s.ServerName
+		return s.serverName
 	}
 	return ""
 }
@@ -320,7 +348,7 @@ func (c *DtlsConnection) ServerName() string {
 // IsResumed tells whether the handshake resumed an earlier session.
 func (c *DtlsConnection) IsResumed() bool {
 	s := c.session()
-	return s != nil && s.Resumed
+	return s != nil && s.resumed
 }
 
 // Stats counts what went through so far.
@@ -335,7 +363,7 @@ func (c *DtlsConnection) Stats() Stats {
 }
 
 // session is what the handshake agreed on, nil before.
-func (c *DtlsConnection) session() *handshake.Session {
+func (c *DtlsConnection) session() *session {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.negotiated.session

@@ -55,8 +55,14 @@ func (ca *testAuthority) PublicCertificate(tb testing.TB) *TlsCertificate {
 // GoroutineID is for the test of goroutineID.
 var GoroutineID = goroutineID
 
-// TestSession is what the handshake agreed on.
-func (c *DtlsConnection) TestSession() *handshake.Session { return c.session() }
+// TestSession is what the handshake agreed on, nil before.
+func (c *DtlsConnection) TestSession() *handshake.Session {
+	s := c.session()
+	if s == nil {
+		return nil
+	}
+	return &handshake.Session{MasterSecret: s.masterSecret, ClientRandom: s.clientRandom, ServerRandom: s.serverRandom, ExtendedMaster: s.extendedMaster}
+}
 
 // TestReading tells whether a read is at work, TestWriting whether a write is.
 func (c *DtlsConnection) TestReading() bool { return c.claims.isActive(opRead) }

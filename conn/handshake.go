@@ -10,17 +10,17 @@ import (
 )
 
 // begin claims a read or a write, after the handshake that it may need (G192).
-func (c *DtlsConnection) begin(ctx context.Context, op operation, timeout time.Duration, deadline time.Time) (context.Context, error) {
+func (c *DtlsConnection) begin(ctx context.Context, op operation, timeout time.Duration, deadline time.Time) error {
 	for {
-		inner, err := c.claims.claim(ctx, op, timeout, deadline)
+		err := c.claims.claim(ctx, op, timeout, deadline)
 		if err != errNeedsHandshake {
-			return inner, err
+			return err
 		}
 		if timeout == 0 {
-			return nil, c.handshakeInBackground()
+			return c.handshakeInBackground()
 		}
 		if err := c.handshake(ctx, timeout, deadline); err != nil {
-			return nil, err
+			return err
 		}
 	}
 }
@@ -39,40 +39,41 @@ func (c *DtlsConnection) Handshake(ctx context.Context) error {
 }
 
 func (c *DtlsConnection) handshake(ctx context.Context, timeout time.Duration, deadline time.Time) error {
-	inner, err := c.claims.claim(ctx, opHandshake, timeout, deadline)
-	if err != nil {
+	if err := c.claims.claim(ctx, opHandshake, timeout, deadline); err != nil {
 		return err
 	}
-	return c.runHandshake(ctx, inner, deadline)
+	return c.runHandshake(ctx, deadline, false)
 }
 
 // handshakeInBackground starts a handshake for a call that must not block.
 func (c *DtlsConnection) handshakeInBackground() error {
 	ctx := context.Background()
-	inner, err := c.claims.claim(ctx, opHandshake, 0, time.Time{})
-	if err != nil {
+	if err := c.claims.claim(ctx, opHandshake, 0, time.Time{}); err != nil {
 		return err
 	}
-	go func() {
-		if err := c.runHandshake(ctx, inner, time.Time{}); err != nil && !c.claims.failed() {
-			c.claims.keep(err)
-		}
-	}()
+	go func() { _ = c.runHandshake(ctx, time.Time{}, true) }()
 	return datagram.ErrWouldBlock
 }
 
 // runHandshake makes the handshake under the claim opHandshake, which it releases.
-func (c *DtlsConnection) runHandshake(ctx, inner context.Context, deadline time.Time) error {
+// With later nobody waits for the result, and the next call gets an error.
+func (c *DtlsConnection) runHandshake(ctx context.Context, deadline time.Time, later bool) error {
 	if c.claims.endHandshake() {
 		return nil
 	}
-	d := driver{c: c, ctx: inner, deadline: deadline}
-	err := d.run()
+	d := driver{c: c, deadline: deadline}
+	var err error
+	if d.ctx, err = c.claims.interruptible(ctx, opHandshake); err == nil {
+		err = d.run()
+	}
 	if err != nil {
 		err = c.explain(ctx, opHandshake, err)
 	}
-	if err == nil || d.machine != nil && d.machine.Started() {
+	switch {
+	case err == nil || d.machine != nil && d.machine.Started():
 		c.claims.settle(err)
+	case later:
+		c.claims.keep(err)
 	}
 	c.claims.release(opHandshake)
 	if err == nil {
@@ -89,14 +90,17 @@ func (c *DtlsConnection) notifyNegotiated() {
 	c.Notify(PropertyProtocolVersion, PropertyCiphersuiteName)
 }
 
-// establish takes over what the handshake agreed on.
+// establish takes over what the handshake agreed on. The machine is not referred to
+// any more.
 func (c *DtlsConnection) establish(s *handshake.Session) {
 	c.rx.opener, c.rx.early = s.Opener, s.Early
-	c.tx.sealer, c.tx.last = s.Sealer, s.LastFlight
 	c.rx.ready.Store(len(s.Early) > 0)
-	s.Opener, s.Early, s.Sealer, s.LastFlight, s.PeerChain = nil, nil, nil, nil, nil
+	c.tx.sealer = s.Sealer
+	if s.LastFlight != nil {
+		c.tx.last = &lastFlight{flight: s.LastFlight}
+	}
 	c.mu.Lock()
-	c.negotiated.session = s
+	c.negotiated.session = newSession(s)
 	log := c.settings.keyLog
 	c.mu.Unlock()
 	if log != nil {

@@ -100,8 +100,7 @@ func (c *DtlsConnection) ReceiveMessages(ctx context.Context, messages []datagra
 	}
 	messages = messages[:min(len(messages), datagram.MaxMessages)]
 	deadline := deadlineOf(timeout)
-	inner, err := c.begin(ctx, opRead, timeout, deadline)
-	if err != nil {
+	if err := c.begin(ctx, opRead, timeout, deadline); err != nil {
 		return 0, err
 	}
 	needed := len(messages)
@@ -111,7 +110,7 @@ func (c *DtlsConnection) ReceiveMessages(ctx context.Context, messages []datagra
 	case flags&datagram.MsgWaitForOne != 0:
 		needed = 1
 	}
-	n, err := c.receive(inner, messages, needed, deadline)
+	n, err := c.receive(ctx, messages, needed, deadline)
 	c.claims.release(opRead)
 	if err != nil {
 		err = c.explain(ctx, opRead, err)
@@ -168,6 +167,12 @@ func (c *DtlsConnection) take(messages []datagram.InputMessage) (int, error) {
 
 // fetch gets datagrams from the base.
 func (c *DtlsConnection) fetch(ctx context.Context, most int, wait time.Duration) error {
+	if wait != 0 {
+		var err error
+		if ctx, err = c.claims.interruptible(ctx, opRead); err != nil {
+			return err
+		}
+	}
 	in := takeInbox(most)
 	n, err := c.base.ReceiveMessages(ctx, in.messages[:min(most, len(in.messages))], datagram.MsgWaitForOne, wait)
 	if err != nil || n == 0 {

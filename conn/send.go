@@ -2,6 +2,7 @@ package conn
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"time"
 
@@ -20,9 +21,14 @@ const (
 // sender is the writing side.
 type sender struct {
 	sealer   *record.Sealer
-	last     *machine.LastFlight // for a peer that missed it; nil if it cannot have
-	lastSent time.Time           // when it was last repeated
-	notified bool                // our close_notify is out
+	last     *lastFlight // for a peer that missed it; nil if it cannot have
+	notified bool        // our close_notify is out
+}
+
+// lastFlight is the end of a server's handshake.
+type lastFlight struct {
+	flight   *machine.LastFlight
+	repeated time.Time // when it was last
 }
 
 // outbox holds sealed records on their way to the base.
@@ -57,11 +63,10 @@ func (c *DtlsConnection) SendMessages(ctx context.Context, messages []datagram.O
 	}
 	messages = messages[:min(len(messages), datagram.MaxMessages)]
 	deadline := deadlineOf(timeout)
-	inner, err := c.begin(ctx, opWrite, timeout, deadline)
-	if err != nil {
+	if err := c.begin(ctx, opWrite, timeout, deadline); err != nil {
 		return 0, err
 	}
-	n, err := c.send(inner, messages, timeout, deadline)
+	n, err := c.send(ctx, messages, timeout, deadline)
 	c.endWrite(opWrite)
 	if err != nil {
 		err = c.explain(ctx, opWrite, err)
@@ -83,11 +88,7 @@ func (c *DtlsConnection) send(ctx context.Context, messages []datagram.OutputMes
 			}
 			return 0, err
 		}
-		wait := timeout
-		if timeout > 0 {
-			wait = max(remaining(deadline), 1) // 1: what fits may still go
-		}
-		n, err := c.base.SendMessages(ctx, out.messages[:k], 0, wait)
+		n, err := c.pass(ctx, out.messages[:k], timeout, deadline)
 		for i := range n {
 			messages[sent+i].BytesSent = length(messages[sent+i].Vectors)
 		}
@@ -106,6 +107,24 @@ func (c *DtlsConnection) send(ctx context.Context, messages []datagram.OutputMes
 	}
 	c.stats.sent.Add(uint64(sent))
 	return sent, nil
+}
+
+// pass gives records to the base. A base hardly ever makes one wait, so it is asked
+// without at first: then the call need not be one that closing can interrupt.
+func (c *DtlsConnection) pass(ctx context.Context, records []datagram.OutputMessage, timeout time.Duration, deadline time.Time) (int, error) {
+	n, err := c.base.SendMessages(ctx, records, 0, 0)
+	if timeout == 0 || n == len(records) || err != nil && !errors.Is(err, datagram.ErrWouldBlock) {
+		return n, err
+	}
+	if timeout > 0 {
+		timeout = max(remaining(deadline), 1) // 1: what fits may still go
+	}
+	inner, err := c.claims.interruptible(ctx, opWrite)
+	if err != nil {
+		return n, err
+	}
+	more, err := c.base.SendMessages(inner, records[n:], 0, timeout)
+	return n + more, err
 }
 
 // fill seals as many messages as fit into the outbox.
@@ -144,7 +163,7 @@ func (c *DtlsConnection) fill(out *outbox, messages []datagram.OutputMessage, mo
 func (c *DtlsConnection) MaximumMessageSize() int {
 	aead := record.AES128GCM
 	if s := c.session(); s != nil {
-		aead = s.Suite.AEAD()
+		aead = s.suite.AEAD()
 	}
 	return min(c.MTU()-record.HeaderSize-aead.Overhead(), record.MaxPlaintext)
 }
@@ -170,11 +189,11 @@ func (c *DtlsConnection) askControl(what control) {
 // sendControl sends what a reader asked for, if the base takes it at once; the
 // peer will ask again. The caller is the writer.
 func (c *DtlsConnection) sendControl(what control) {
-	if what&controlLastFlight != 0 && c.tx.last != nil {
+	if last := c.tx.last; what&controlLastFlight != 0 && last != nil {
 		// An authenticated peer, but not one that may have us send for ever.
-		if now := time.Now(); now.Sub(c.tx.lastSent) >= minimumRepetition {
-			c.tx.lastSent = now
-			if datagrams, err := c.tx.last.Datagrams(c.tx.sealer); err == nil {
+		if now := time.Now(); now.Sub(last.repeated) >= minimumRepetition {
+			last.repeated = now
+			if datagrams, err := last.flight.Datagrams(c.tx.sealer); err == nil {
 				for _, d := range datagrams {
 					c.sendRecord(d)
 				}
