@@ -265,6 +265,8 @@ func (c *client) handshake(parent context.Context) error {
 		err = datagram.NewError(datagram.CodeTimedOut, "no connection within %v (--wait): does a DTLS server listen there?", c.patience)
 	case errors.Is(err, datagram.ErrCancelled):
 		err = datagram.NewError(datagram.CodeCancelled, "interrupted")
+	case errors.Is(err, datagram.ErrConnectionRefused):
+		err = datagram.NewError(datagram.CodeConnectionRefused, "nothing listens there: %w", err)
 	}
 	return fmt.Errorf("cannot connect to %s: %w", c.address, err)
 }

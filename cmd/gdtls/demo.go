@@ -243,7 +243,11 @@ func (c *conversation) start(ctx context.Context, running *sync.WaitGroup) error
 // serverView shows what the server says of peers that somebody brought by hand. Of
 // the demonstration's own client the other end tells.
 func (c *conversation) serverView(p palette, e event) string {
-	if _, ok := e.(listening); ok || c.isOwn(e) {
+	switch e.(type) {
+	case listening, note:
+		return "" // told otherwise
+	}
+	if c.isOwn(e) {
 		return ""
 	}
 	return logView(p, e)
@@ -345,13 +349,22 @@ func (f *demoFiles) byHand(p palette, byCertificate, byKey datagram.Address) str
 	own := pki.FilesIn(f.dir, "client")
 	key := hex.EncodeToString(demoKey)
 	commands := []string{
-		fmt.Sprintf("gdtls connect %s --identity %s --ca %s", byCertificate, demoName, ca),
-		fmt.Sprintf("gdtls connect %s --ca %s --cert %s --key %s --alpn ping/1", byCertificate, ca, own.Certificate, own.Key),
-		fmt.Sprintf("gdtls connect %s --psk %s --psk-identity %s", byKey, key, demoClient),
+		fmt.Sprintf("%s connect %s --identity %s --ca %s", program(), byCertificate, demoName, ca),
+		fmt.Sprintf("%s connect %s --ca %s --cert %s --key %s --alpn ping/1", program(), byCertificate, ca, own.Certificate, own.Key),
+		fmt.Sprintf("%s connect %s --psk %s --psk-identity %s", program(), byKey, key, demoClient),
 		fmt.Sprintf("openssl s_client -dtls1_2 -connect %s -CAfile %s", byCertificate, ca),
 		fmt.Sprintf("openssl s_client -dtls1_2 -connect %s -psk %s -psk_identity %s -cipher PSK", byKey, key, demoClient),
 	}
 	return "\n" + p.strong("The servers stay up. Talk to them from another terminal:") +
 		"\n  " + strings.Join(commands, "\n  ") +
 		"\n" + p.faint("Meanwhile the conversations are repeated. Ctrl-C stops.")
+}
+
+// program is what starts the program as it was started. "go run" starts a temporary
+// binary, which nobody can name.
+func program() string {
+	if name := os.Args[0]; !strings.Contains(name, "go-build") {
+		return name
+	}
+	return "go run ./cmd/gdtls"
 }

@@ -206,7 +206,7 @@ func TestSignals(t *testing.T) {
 	if err := server.Wait(); err != nil {
 		t.Errorf("server: %v", err)
 	}
-	compare(t, "client", await(clientLines, "closed"), object{"clean": true, "reason": "closed by the server"})
+	compare(t, "client", await(clientLines, "closed"), object{"clean": true, "reason": "closed by the server with close_notify"})
 	if err := client.Wait(); err != nil {
 		t.Errorf("client: %v", err)
 	}

@@ -86,6 +86,7 @@ func (s *server) serve(ctx context.Context, base *datagram.Socket) error {
 		err = errors.Join(err, fmt.Errorf("not all peers could be told that the server stops: %w", shutdownErr))
 	}
 	peers.Wait()
+	s.out.emit(note{"stopped"})
 	s.log.Info("server stopped", "counts", listener.Stats())
 	return err
 }

@@ -84,6 +84,9 @@ func (t *talk) run(ctx context.Context) error {
 	t.arrived = make(chan int, 1)
 	t.ended = make(chan struct{})
 	go t.receive()
+	if t.person {
+		t.out.emit(note{"each line you type is sent; Ctrl-D ends"})
+	}
 	complete, sendErr := t.send(ctx)
 	if complete && sendErr == nil {
 		sendErr = t.drain(ctx)
@@ -91,14 +94,14 @@ func (t *talk) run(ctx context.Context) error {
 	serverClosed := t.isEnded()
 	t.client.close()
 	<-t.ended
-	e := closed{Peer: t.client.PeerAddress().String(), Clean: true, Reason: "closed by this side"}
+	e := closed{Peer: t.client.PeerAddress().String(), Clean: true, Reason: "closed by this side with close_notify"}
 	err := sendErr
 	switch {
 	case serverClosed && t.failure != nil:
 		e.Clean, e.Reason = false, t.failure.Error()
 		err = t.failure
 	case serverClosed:
-		e.Reason = "closed by the server"
+		e.Reason = "closed by the server with close_notify"
 		if !complete && !t.openEnded && err == nil {
 			err = datagram.NewError(datagram.CodeConnectionClosed, "the server closed the connection after %d messages, before all were sent", t.sent)
 		}
@@ -170,7 +173,9 @@ func (t *talk) send(ctx context.Context) (complete bool, err error) {
 		case err != nil:
 			return false, fmt.Errorf("cannot read what to send: %w", err)
 		}
-		t.out.emit(sent{string(message)}) // before, so that it stands above its reply
+		if !t.person { // who has just typed it
+			t.out.emit(sent{string(message)}) // before, so that it stands above its reply
+		}
 		err = datagram.SendOne(ctx, t.client, message, datagram.Address{}, sendTime)
 		switch {
 		case err == nil:

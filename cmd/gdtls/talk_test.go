@@ -248,7 +248,7 @@ func TestHalfClose(t *testing.T) {
 	if o.code != 0 || len(o.only("datagram")) != 2 {
 		t.Fatalf("exit code %d\n%s", o.code, o.stdout)
 	}
-	compare(t, "client", o.one(t, "closed"), object{"clean": true, "reason": "closed by the server"})
+	compare(t, "client", o.one(t, "closed"), object{"clean": true, "reason": "closed by the server with close_notify"})
 	if len(o.only("warning")) != 0 {
 		t.Errorf("warned: %v", o.only("warning"))
 	}
@@ -284,7 +284,7 @@ func TestServerStops(t *testing.T) {
 	}
 	compare(t, "server", end.one(t, "closed"), object{"clean": true, "reason": "the server stops"})
 	o := <-done
-	compare(t, "client", o.one(t, "closed"), object{"clean": true, "reason": "closed by the server"})
+	compare(t, "client", o.one(t, "closed"), object{"clean": true, "reason": "closed by the server with close_notify"})
 	if o.code != 0 {
 		t.Errorf("client's exit code %d", o.code)
 	}
@@ -410,6 +410,17 @@ func TestAsk(t *testing.T) {
 			}
 		}
 	}
+}
+
+// A person at a terminal need not see again what was typed, and ends it by Ctrl-D.
+func TestPerson(t *testing.T) {
+	server := startServer(t, serverFiles()...)
+	o := gdtlsWith(context.Background(), t, terminal{bytes.NewReader([]byte("hello\n"))}, "connect", server.address, "--ca", file("ca.pem"))
+	if o.code != 0 || !strings.Contains(o.stdout, "Ctrl-D ends") || strings.Contains(o.stdout, "hello") {
+		t.Errorf("exit code %d\n%s%s", o.code, o.stdout, o.stderr)
+	}
+	compare(t, "server", server.wait("datagram"), object{"text": "hello"})
+	compare(t, "server", server.wait("closed"), object{"clean": true})
 }
 
 func TestKeylog(t *testing.T) {
