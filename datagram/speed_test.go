@@ -29,12 +29,16 @@ func exchange(t testing.TB, p pair, batch int, timeout time.Duration) func() {
 	}
 }
 
-// Moving datagrams allocates nothing, whatever the timeout.
+// Moving datagrams allocates nothing, whatever the timeout, the size of the batch
+// and the capabilities.
 func TestAllocations(t *testing.T) {
 	if raceEnabled {
 		t.Skip("allocations cannot be counted under the race detector")
 	}
-	for _, name := range []string{"udp4 connected", "udp4", "udp6", "dual stack", "unixgram", "unixgram named", "unixpacket", "pipe"} {
+	for _, name := range []string{
+		"udp4 connected", "udp4", "udp6", "dual stack", "unixgram", "unixgram named", "unixpacket", "pipe",
+		"udp4 none", "udp4 only batching", "udp4 only gso", "udp4 only gro", "udp4 no gso", "udp4 no gro", "udp4 connected coalescing",
+	} {
 		makePair, ok := pairs[name]
 		if !ok {
 			continue // not on this system
@@ -42,10 +46,15 @@ func TestAllocations(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			p := makePair(t)
 			for _, timeout := range []time.Duration{-1, 0, time.Minute} {
-				move := exchange(t, p, 4, timeout)
-				move()
-				if n := testing.AllocsPerRun(200, move); n != 0 {
-					t.Errorf("timeout %v: %v allocations for 4 datagrams", timeout, n)
+				for _, batch := range []int{1, 32} {
+					if name == "unixgram" || name == "unixgram named" {
+						batch = min(batch, 4) // its queue is short
+					}
+					move := exchange(t, p, batch, timeout)
+					move()
+					if n := testing.AllocsPerRun(100, move); n != 0 {
+						t.Errorf("timeout %v: %v allocations for %d datagrams", timeout, n, batch)
+					}
 				}
 			}
 			poll := func() {
