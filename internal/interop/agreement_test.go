@@ -337,6 +337,50 @@ func TestHelloVerifyRequest(t *testing.T) {
 	})
 }
 
+// TestLongHello offers so many protocols that the hello is longer than OpenSSL's
+// datagrams of 256 bytes, and than our smallest MTU. It must come in one piece all
+// the same, since a server that keeps nothing before the cookie cannot put it together.
+func TestLongHello(t *testing.T) {
+	var protocols []string
+	for i := range 8 { // the most that GnuTLS takes
+		protocols = append(protocols, fmt.Sprintf("%d: a protocol with a long name", i))
+	}
+	play(t, func(t *testing.T, p peer, server bool) {
+		o := usual()
+		o.client.alpn, o.server.alpn, o.server.cookie = protocols, protocols[5:6], true
+		if !server {
+			o.client.mtu = 256
+		}
+		m := connected(t, p, server, o)
+		m.exchange(t, 20)
+		if got := m.ours.NegotiatedProtocol(); got != protocols[5] {
+			t.Errorf("negotiated %q", got)
+		}
+	})
+}
+
+func TestAcceptedCAs(t *testing.T) {
+	root := testPKI().root
+	for role, server := range map[string]bool{"client": false, "server": true} {
+		t.Run(role, func(t *testing.T) {
+			t.Parallel()
+			o := usual()
+			o.client.credential, o.server.trust, o.server.auth = testPKI().client, root, conn.AuthenticationRequired
+			m := begun(t, openssl{}, server, o)
+			if server {
+				m.ours.server.SetAcceptedCAs([][]byte{root.RawSubject})
+			}
+			m.ours.mustHandshake(t)
+			m.theirs.established(t)
+			if server {
+				m.theirs.expect(t, "Acceptable client certificate CA names\nCN = gdtls root\n")
+			} else if got := m.ours.client.AcceptedCAs(); len(got) != 1 || string(got[0]) != string(root.RawSubject) {
+				t.Errorf("accepted CAs %q", got)
+			}
+		})
+	}
+}
+
 // TestSmallMTU makes both sides split their flights: RSA certificates do not fit.
 func TestSmallMTU(t *testing.T) {
 	const mtu = 300
