@@ -46,6 +46,44 @@ func BenchmarkDatagrams(b *testing.B) {
 	})
 }
 
+// BenchmarkPingPong has each datagram answered by another goroutine, so that every
+// read waits: that of a connection, and a bare one.
+func BenchmarkPingPong(b *testing.B) {
+	run := func(b *testing.B, client, server net.Conn) {
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			buf := make([]byte, payload)
+			for {
+				n, err := server.Read(buf)
+				if err != nil {
+					return
+				}
+				if _, err := server.Write(buf[:n]); err != nil {
+					return
+				}
+			}
+		}()
+		throughNet(b, client, client)
+		client.Close()
+		server.Close()
+		<-done
+	}
+	b.Run("gdtls over a pipe", func(b *testing.B) {
+		p := newPair(b)
+		usesAES128GCM(b, p)
+		run(b, p.client.NetConn(), p.server.NetConn())
+	})
+	b.Run("gdtls", func(b *testing.B) {
+		p := overUDP(b)
+		run(b, p.client.NetConn(), p.server.NetConn())
+	})
+	b.Run("udp", func(b *testing.B) {
+		one, two := udpPair(b)
+		run(b, one.PacketConn().(net.Conn), two.PacketConn().(net.Conn))
+	})
+}
+
 // BenchmarkBatches moves 32 datagrams a call.
 func BenchmarkBatches(b *testing.B) {
 	const batch = 32

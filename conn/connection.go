@@ -65,7 +65,6 @@ type settings struct {
 	suites             []uint16
 	keyLog             io.Writer
 	patience           time.Duration // with a silent peer; 0: DefaultHandshakePatience
-	mtu                int32         // bytes of a datagram; 0: handshake.DefaultMTU
 	ignoreCloseNotify  bool          // require-close-notify is FALSE
 	databaseChosen     bool          // SetDatabase was called: nil means none, not the default
 	certificateMissing bool          // client: asked for a certificate, had none

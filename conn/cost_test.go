@@ -156,3 +156,37 @@ func TestAllocations(t *testing.T) {
 		}
 	}
 }
+
+// A reader that waits on a base of which there may be many holds no buffer
+// meanwhile: the base is asked without waiting, and then waited for.
+func TestWaitingReaderHoldsNoBuffer(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		a, b := datagram.NewPipe()
+		base := &impatient{Pipe: a}
+		p := newPairOver(t, base, b)
+		mustHandshake(t, p)
+		base.waited = 0
+		go func() {
+			time.Sleep(time.Second)
+			send(t, p.server, "x")
+		}()
+		receive(t, p.client, "x")
+		if base.waited != 0 || base.asked == 0 {
+			t.Errorf("the base was asked %d times, %d times to wait", base.asked, base.waited)
+		}
+	})
+}
+
+// impatient counts the receiving calls that wait.
+type impatient struct {
+	*datagram.Pipe
+	asked, waited int
+}
+
+func (i *impatient) ReceiveMessages(ctx context.Context, messages []datagram.InputMessage, flags datagram.MsgFlags, timeout time.Duration) (int, error) {
+	i.asked++
+	if timeout != 0 {
+		i.waited++
+	}
+	return i.Pipe.ReceiveMessages(ctx, messages, flags, timeout)
+}

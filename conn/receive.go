@@ -166,25 +166,47 @@ func (c *DtlsConnection) take(messages []datagram.InputMessage) (int, error) {
 }
 
 // fetch gets datagrams from the base.
+//
+// A reader that waits on a socket of its connection's own does so with buffers at
+// hand, which saves a look at the socket. Of other bases, such as a listener's parts,
+// there may be many with a reader each, and buffers are large: there they are taken
+// when something has come.
 func (c *DtlsConnection) fetch(ctx context.Context, most int, wait time.Duration) error {
 	if wait != 0 {
-		var err error
-		if ctx, err = c.claims.interruptible(ctx, opRead); err != nil {
-			return err
-		}
-	}
-	in := takeInbox(most)
-	n, err := c.base.ReceiveMessages(ctx, in.messages[:min(most, len(in.messages))], datagram.MsgWaitForOne, wait)
-	if err != nil || n == 0 {
-		in.put()
+		inner, err := c.claims.interruptible(ctx, opRead)
 		if err != nil {
 			return err
 		}
+		ctx = inner
+	}
+	if _, socket := c.base.(*datagram.Socket); socket || wait == 0 {
+		return c.fill(ctx, most, wait)
+	}
+	if err := c.fill(ctx, most, 0); !isWouldBlock(err) {
+		return err
+	}
+	return c.base.ConditionWait(ctx, datagram.In, wait)
+}
+
+// fill fills an inbox from the base.
+func (c *DtlsConnection) fill(ctx context.Context, most int, wait time.Duration) error {
+	in := takeInbox(most)
+	n, err := c.base.ReceiveMessages(ctx, in.messages[:min(most, len(in.messages))], datagram.MsgWaitForOne, wait)
+	if n > 0 {
+		in.filled = n
+		c.rx.inbox = in
+		return nil
+	}
+	in.put()
+	if err == nil {
 		return c.endOfBase()
 	}
-	in.filled = n
-	c.rx.inbox = in
-	return nil
+	return err
+}
+
+func isWouldBlock(err error) bool {
+	e, ok := err.(*datagram.IOError)
+	return ok && e.Code == datagram.CodeWouldBlock
 }
 
 // endOfBase is for a base whose peer has closed without a close_notify (G069, G070).

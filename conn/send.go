@@ -2,7 +2,6 @@ package conn
 
 import (
 	"context"
-	"errors"
 	"sync"
 	"time"
 
@@ -81,7 +80,7 @@ func (c *DtlsConnection) send(ctx context.Context, messages []datagram.OutputMes
 	defer outboxes.Put(out)
 	sent := 0
 	for sent < len(messages) {
-		k, err := c.fill(out, messages[sent:], most)
+		k, err := c.seal(out, messages[sent:], most)
 		if k == 0 {
 			if sent > 0 {
 				break
@@ -113,7 +112,7 @@ func (c *DtlsConnection) send(ctx context.Context, messages []datagram.OutputMes
 // without at first: then the call need not be one that closing can interrupt.
 func (c *DtlsConnection) pass(ctx context.Context, records []datagram.OutputMessage, timeout time.Duration, deadline time.Time) (int, error) {
 	n, err := c.base.SendMessages(ctx, records, 0, 0)
-	if timeout == 0 || n == len(records) || err != nil && !errors.Is(err, datagram.ErrWouldBlock) {
+	if timeout == 0 || n == len(records) || err != nil && !isWouldBlock(err) {
 		return n, err
 	}
 	if timeout > 0 {
@@ -127,8 +126,8 @@ func (c *DtlsConnection) pass(ctx context.Context, records []datagram.OutputMess
 	return n + more, err
 }
 
-// fill seals as many messages as fit into the outbox.
-func (c *DtlsConnection) fill(out *outbox, messages []datagram.OutputMessage, most int) (int, error) {
+// seal seals as many messages as fit into the outbox.
+func (c *DtlsConnection) seal(out *outbox, messages []datagram.OutputMessage, most int) (int, error) {
 	slab := out.slab[:0]
 	overhead := c.tx.sealer.Overhead()
 	k := 0
