@@ -186,13 +186,14 @@ func (s *side) receive() (string, int, error) {
 	return string(buffer[:messages[0].BytesReceived]), n, err
 }
 
-// firstPeer is a socket that belongs to the first who sends to it.
+// firstPeer is a socket that answers the first who sent to it. Nobody else knows its
+// port.
 type firstPeer struct {
 	*datagram.Socket
 	peer atomic.Pointer[datagram.Address]
 }
 
-// ReceiveMessages receives what the peer sends.
+// ReceiveMessages receives, and notes who was first.
 func (f *firstPeer) ReceiveMessages(ctx context.Context, messages []datagram.InputMessage, flags datagram.MsgFlags, timeout time.Duration) (int, error) {
 	n, err := f.Socket.ReceiveMessages(ctx, messages, flags, timeout)
 	if n > 0 && f.peer.Load() == nil {
