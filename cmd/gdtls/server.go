@@ -59,7 +59,8 @@ type server struct {
 // them.
 func (s *server) serve(ctx context.Context, base *datagram.Socket) error {
 	listener, err := serverconn.NewDtlsListener(base, s.configure,
-		serverconn.WithMaxPeers(s.maxPeers), serverconn.WithHandshakeFailed(s.handshakeFailed))
+		serverconn.WithMaxPeers(s.maxPeers),
+		serverconn.WithHandshakeFailed(func(c *serverconn.DtlsServerConnection, err error) { s.handshakeFailed(ctx, c, err) }))
 	if err != nil {
 		return err
 	}
@@ -114,9 +115,9 @@ func (s *server) configure(c *serverconn.DtlsServerConnection) error {
 }
 
 // handshakeFailed tells of a peer that did not get in.
-func (s *server) handshakeFailed(c *serverconn.DtlsServerConnection, err error) {
+func (s *server) handshakeFailed(ctx context.Context, c *serverconn.DtlsServerConnection, err error) {
 	peer := c.PeerAddress().String()
-	if errors.Is(err, datagram.ErrClosed) || errors.Is(err, datagram.ErrCancelled) {
+	if ctx.Err() != nil && errors.Is(err, datagram.ErrCancelled) {
 		s.out.emit(closed{Peer: peer, Reason: "the server stops during the handshake"})
 		return
 	}

@@ -290,6 +290,31 @@ func TestServerStops(t *testing.T) {
 	}
 }
 
+// silence is an input at which a person does not answer.
+type silence struct{ net.Conn }
+
+func (silence) IsTerminal() bool { return true }
+
+func TestServerStopsDuringHandshake(t *testing.T) {
+	server := startServer(t, serverFiles()...)
+	reader, writer := net.Pipe()
+	defer reader.Close()
+	done := make(chan outcome, 1)
+	go func() {
+		done <- gdtlsWith(context.Background(), t, silence{reader}, "connect", server.address, "--ca", file("other/ca.pem"), "--send", "x")
+	}()
+	server.wait("peer_verified")
+	end := server.end()
+	compare(t, "server", end.one(t, "closed"), object{"clean": false, "reason": "the server stops during the handshake"})
+	if len(end.only("error")) != 0 || end.code != 0 {
+		t.Errorf("server's exit code %d\n%s", end.code, end.stdout)
+	}
+	writer.Close() // nobody answers any more: no
+	if o := <-done; o.code != 1 {
+		t.Errorf("client's exit code %d\n%s", o.code, o.stdout)
+	}
+}
+
 // A server that goes before everything is sent leaves a client with a failure.
 func TestServerStopsEarly(t *testing.T) {
 	server := startServer(t, serverFiles()...)
