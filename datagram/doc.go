@@ -36,6 +36,18 @@
 // that wait. The slices of messages and the buffers in them belong to the call
 // until it returns.
 //
+// # Speed
+//
+// On Linux a call of a Socket for many messages is one system call, or a few:
+// sendmmsg and recvmmsg move several messages, and runs of one size to one
+// destination are one message to the kernel, which cuts it up as late as it can
+// (UDP_SEGMENT), and puts what it receives together as early as it can (UDP_GRO).
+// The more messages a call has, the less each costs, so give ReceiveMessages room
+// for many, and MsgWaitForOne. Capability tells more, and how to switch each off.
+//
+// What an object sends at most as one datagram, its MaximumMessageSize method
+// tells, where it has one.
+//
 // # Limits
 //
 // A call moves at most MaxMessages messages, a message has at most MaxVectors

@@ -347,6 +347,15 @@ func (m *Impaired) CreateSource(ctx context.Context, condition IOCondition) *Sou
 	return NewSource(m, ctx, condition)
 }
 
+// MaximumMessageSize returns how many bytes a message may have, as the base tells
+// by a method of this name, 0 if it has none.
+func (m *Impaired) MaximumMessageSize() int {
+	if base, ok := m.base.(interface{ MaximumMessageSize() int }); ok {
+		return base.MaximumMessageSize()
+	}
+	return 0
+}
+
 // ConditionCheck returns what is true of the base, and In if a datagram that was
 // held back is ready.
 func (m *Impaired) ConditionCheck(condition IOCondition) IOCondition {

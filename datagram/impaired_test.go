@@ -255,3 +255,19 @@ func TestImpairedPeerCloses(t *testing.T) {
 		}
 	})
 }
+
+// The base's limit is an Impaired's.
+func TestImpairedMaximum(t *testing.T) {
+	a, b := NewPipe(WithMaxDatagram(1234))
+	defer b.Close()
+	m := NewImpaired(a, Impairment{})
+	defer m.Close()
+	if most := m.MaximumMessageSize(); most != 1234 {
+		t.Error(most)
+	}
+	deaf := NewImpaired(struct{ DatagramBased }{b}, Impairment{})
+	defer deaf.Close()
+	if most := deaf.MaximumMessageSize(); most != 0 {
+		t.Error("unknown:", most)
+	}
+}

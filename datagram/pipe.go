@@ -104,6 +104,9 @@ func (p *Pipe) CreateSource(ctx context.Context, condition IOCondition) *Source 
 	return NewSource(p, ctx, condition)
 }
 
+// MaximumMessageSize returns how many bytes a message may have.
+func (p *Pipe) MaximumMessageSize() int { return p.most }
+
 // ConditionCheck returns which of the conditions are true. Out is also true
 // when the other end is closed: sending fails then and does not block.
 func (p *Pipe) ConditionCheck(condition IOCondition) IOCondition {

@@ -21,10 +21,15 @@ import (
 // Any other net.PacketConn, also one that wraps a UDPConn, is used by its
 // ReadFrom and WriteTo alone. Its first receive, or first wait for In, starts
 // one goroutine that reads ahead into a queue of 256 datagrams, so a first poll
-// finds nothing yet; when the queue is full, further ones are dropped and counted, as in a full socket buffer. The
-// goroutine ends when the Socket or the PacketConn is closed. A send with
-// timeout 0 may take up to a millisecond there, and MsgPeek, MsgDontRoute and
-// MsgWaitForOne are the flags known.
+// finds nothing yet; when the queue is full, further ones are dropped and
+// counted, as in a full socket buffer. The goroutine ends when the Socket or the
+// PacketConn is closed. A send with timeout 0 may take up to a millisecond there,
+// and MsgPeek, MsgDontRoute and MsgWaitForOne are the flags known.
+//
+// On Linux, a UDP socket moves many datagrams in one system call, as Capability
+// tells. A receive of several then may take more from the kernel than it
+// returns: at most half a megabyte stays with the Socket, for the next
+// receives, and shows in the conditions. It is gone with Close.
 //
 // A connected conn sends to its peer when a message has no address; on one that
 // is not connected that fails with NOT_CONNECTED. What an address given on a
