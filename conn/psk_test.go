@@ -44,7 +44,7 @@ func TestPreSharedKey(t *testing.T) {
 			mustHandshake(t, p)
 			converse(t, p)
 			for _, c := range p.both() {
-				if string(c.PskIdentity()) != "me" || c.PeerCertificate() != nil || !strings.HasPrefix(c.CiphersuiteName(), "TLS_PSK_") {
+				if string(c.PskIdentity()) != "me" || c.PeerCertificate() != nil || !strings.HasPrefix(c.CiphersuiteName(), "TLS_ECDHE_PSK_") {
 					t.Errorf("%v: identity %q, certificate %v", c, c.PskIdentity(), c.PeerCertificate())
 				}
 			}
@@ -88,7 +88,7 @@ func TestPreSharedKeyRefused(t *testing.T) {
 				defer p.close(t)
 				if test.client != nil {
 					p.client.ConnectPskRequired(test.client)
-					if err := p.client.SetCiphersuites("TLS_PSK_WITH_AES_128_GCM_SHA256"); err != nil {
+					if err := p.client.SetCiphersuites("TLS_ECDHE_PSK_WITH_AES_128_GCM_SHA256"); err != nil {
 						t.Fatal(err)
 					}
 				}
@@ -113,7 +113,7 @@ func TestPreSharedKeyRefused(t *testing.T) {
 // A client that has only a key and no handler has nothing to offer.
 func TestPreSharedKeyWithoutHandler(t *testing.T) {
 	p := newPair(t)
-	if err := p.client.SetCiphersuites("TLS_PSK_WITH_AES_128_GCM_SHA256"); err != nil {
+	if err := p.client.SetCiphersuites("TLS_ECDHE_PSK_WITH_AES_128_GCM_SHA256"); err != nil {
 		t.Fatal(err)
 	}
 	err := p.client.Handshake(background)

@@ -9,14 +9,15 @@ import (
 // without a network.
 func BenchmarkHandshake(b *testing.B) {
 	certificate := testCertificate(b, "ECDSA P-256")
+	key := answers{identity: "me", key: []byte("key"), psk: map[string][]byte{"me": []byte("key")}}
 	for _, bench := range []struct {
 		name           string
 		client, server *Config
 		answers        answers
 	}{
 		{"ECDSA", &Config{}, &Config{Certificates: []*Certificate{certificate}}, answers{}},
-		{"PSK", &Config{PSK: true}, &Config{PSK: true},
-			answers{identity: "me", key: []byte("key"), psk: map[string][]byte{"me": []byte("key")}}},
+		{"ECDHE_PSK", &Config{PSK: true}, &Config{PSK: true}, key},
+		{"PSK", &Config{PSK: true, Suites: []uint16{0x00a8}}, &Config{PSK: true}, key},
 	} {
 		b.Run(bench.name, func(b *testing.B) {
 			cookies := NewCookies(puppetStart)

@@ -66,17 +66,15 @@ func NewClient(cfg *Config, now time.Time) (*Machine, error) {
 			c.hello.Suites = append(c.hello.Suites, s.ID)
 		}
 	}
-	certificates := false
 	for _, s := range offered {
 		if !s.PSK() {
 			c.hello.Suites = append(c.hello.Suites, s.ID)
-			certificates = true
+			c.hello.SignatureSchemes = supportedSchemes
 		}
-	}
-	if certificates {
-		c.hello.Groups = groups
-		c.hello.PointFormats = []byte{0}
-		c.hello.SignatureSchemes = supportedSchemes
+		if s.ecdhe {
+			c.hello.Groups = groups
+			c.hello.PointFormats = []byte{0}
+		}
 	}
 	m := newMachine(cfg, c, now)
 	m.out.version = record.VersionDTLS10 // RFC 6347 4.2.1: what old servers expect in the first record
@@ -138,7 +136,7 @@ func (c *client) handle(m *Machine, msg *message, now time.Time) error {
 		return c.certificate(m, msg)
 	case c.awaits == awaitServerKeyExchange && msg.typ == handshake.TypeServerKeyExchange:
 		return c.serverKeyExchange(m, msg)
-	case c.awaits == awaitServerKeyExchange && m.suite.PSK() && msg.typ == handshake.TypeServerHelloDone:
+	case c.awaits == awaitServerKeyExchange && !m.suite.ecdhe && msg.typ == handshake.TypeServerHelloDone:
 		// RFC 4279 2: without a hint the message is not sent.
 		return c.serverHelloDone(m, msg, now)
 	case c.awaits == awaitServerHelloDone && msg.typ == handshake.TypeCertificateRequest:
@@ -240,10 +238,15 @@ func (c *client) serverKeyExchange(m *Machine, msg *message) error {
 	c.awaits = awaitServerHelloDone
 	if m.suite.PSK() {
 		m.session.PSKHint = append([]byte(nil), x.hint...)
+	}
+	if !m.suite.ecdhe {
 		return nil
 	}
 	if !slices.Contains(c.hello.Groups, x.group) {
 		return errIllegal("server chose group %#04x, which was not offered", uint16(x.group))
+	}
+	if m.suite.PSK() {
+		return nil // the key proves itself by the Finished
 	}
 	return verify(c.key, x.signed.scheme, x.signed.signature,
 		m.session.ClientRandom[:], m.session.ServerRandom[:], x.params())
@@ -303,11 +306,7 @@ func (c *client) sendKeys(m *Machine, now time.Time) error {
 	}
 	var exchange clientKeyExchange
 	var premaster []byte
-	if m.suite.PSK() {
-		exchange.identity = m.session.PSKIdentity
-		premaster = pskPremaster(c.psk)
-		c.psk = nil
-	} else {
+	if m.suite.ecdhe {
 		var err error
 		if m.ephemeral, err = newEphemeral(c.exchange.group); err != nil {
 			return err
@@ -316,6 +315,11 @@ func (c *client) sendKeys(m *Machine, now time.Time) error {
 			return err
 		}
 		exchange.publicKey = m.ephemeral.PublicKey().Bytes()
+	}
+	if m.suite.PSK() {
+		exchange.identity = m.session.PSKIdentity
+		premaster = m.suite.pskPremaster(premaster, c.psk)
+		c.psk = nil
 	}
 	m.addMessage(handshake.TypeClientKeyExchange, 0, exchange.marshal(m.suite))
 	// The keys come from the transcript up to here (RFC 7627 3).

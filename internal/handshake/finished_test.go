@@ -128,7 +128,10 @@ func TestKeySchedule(t *testing.T) {
 		}
 	}
 	// RFC 4279 2: the key's length in zeros, then the key, each with its length.
-	if got, want := pskPremaster([]byte("key")), []byte("\x00\x03\x00\x00\x00\x00\x03key"); !bytes.Equal(got, want) {
-		t.Errorf("premaster secret of a key: %x, want %x", got, want)
+	// RFC 5489 2: with ephemeral keys their secret stands in place of the zeros.
+	for id, want := range map[uint16]string{0x00a8: "\x00\x03\x00\x00\x00\x00\x03key", 0xd001: "\x00\x06agreed\x00\x03key"} {
+		if got := SuiteByID(id).pskPremaster([]byte("agreed"), []byte("key")); string(got) != want {
+			t.Errorf("premaster secret of a key with %04x: %x, want %x", id, got, want)
+		}
 	}
 }

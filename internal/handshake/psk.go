@@ -5,10 +5,20 @@ import (
 
 	"github.com/pion/dtls/v2/pkg/crypto/prf"
 	"github.com/pion/dtls/v2/pkg/protocol/alert"
+	"golang.org/x/crypto/cryptobyte"
 )
 
-// pskPremaster is the premaster secret of a plain pre-shared key (RFC 4279 2).
-func pskPremaster(key []byte) []byte { return prf.PSKPreMasterSecret(key) }
+// pskPremaster is the premaster secret of a pre-shared key: alone (RFC 4279 2), or
+// with the secret that the ephemeral keys agreed on (RFC 5489 2).
+func (s *Suite) pskPremaster(agreed, key []byte) []byte {
+	if !s.ecdhe {
+		return prf.PSKPreMasterSecret(key)
+	}
+	b := cryptobyte.NewBuilder(make([]byte, 0, 4+len(agreed)+len(key)))
+	addBytes16(b, agreed)
+	addBytes16(b, key)
+	return b.BytesOrPanic() // MaxPSK bounds the key
+}
 
 // PSKIdentity is, on a server that asks AskPSK, the identity that the client gave.
 // It is the client's claim until Done.

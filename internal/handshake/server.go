@@ -126,17 +126,21 @@ func (s *server) hello(m *Machine, h *ClientHello, now time.Time) error {
 func (s *server) sendKeyExchange(m *Machine) error {
 	var x serverKeyExchange
 	if m.suite.PSK() {
-		if len(m.cfg.PSKHint) == 0 {
+		if len(m.cfg.PSKHint) == 0 && !m.suite.ecdhe {
 			return nil
 		}
 		x.hint = m.cfg.PSKHint
-	} else {
+	}
+	if m.suite.ecdhe {
 		var err error
 		if m.ephemeral, err = newEphemeral(s.group); err != nil {
 			return err
 		}
 		x.group = s.group
 		x.publicKey = m.ephemeral.PublicKey().Bytes()
+	}
+	if s.certificate != nil {
+		var err error
 		x.signed.scheme = s.scheme
 		x.signed.signature, err = sign(s.certificate.Signer, s.scheme,
 			m.session.ClientRandom[:], m.session.ServerRandom[:], x.params())
@@ -197,16 +201,22 @@ func (s *server) clientKeyExchange(m *Machine, msg *message, now time.Time) erro
 		m.ask(AskPSK)
 		return nil
 	}
-	premaster, err := agree(m.ephemeral, s.exchange.publicKey)
-	if err != nil {
-		return err
-	}
-	return s.keysKnown(m, premaster, now)
+	return s.keysKnown(m, nil, now)
 }
 
-// keysKnown derives the keys. What waited for them may already hold the Finished,
-// so the state comes first.
-func (s *server) keysKnown(m *Machine, premaster []byte, now time.Time) error {
+// keysKnown derives the keys, with a pre-shared one where the suite has it. What
+// waited for them may already hold the Finished, so the state comes first.
+func (s *server) keysKnown(m *Machine, psk []byte, now time.Time) error {
+	var premaster []byte
+	if m.suite.ecdhe {
+		var err error
+		if premaster, err = agree(m.ephemeral, s.exchange.publicKey); err != nil {
+			return err
+		}
+	}
+	if m.suite.PSK() {
+		premaster = m.suite.pskPremaster(premaster, psk)
+	}
 	s.awaits = awaitClientFinished
 	if s.key != nil {
 		s.awaits = awaitCertificateVerify
@@ -233,9 +243,9 @@ func (s *server) certificateVerify(m *Machine, msg *message) error {
 func (s *server) answered(m *Machine, q Question, now time.Time) error {
 	switch q {
 	case AskPSK:
-		premaster := pskPremaster(s.psk)
+		psk := s.psk
 		s.psk = nil
-		return s.keysKnown(m, premaster, now)
+		return s.keysKnown(m, psk, now)
 	case AskCertificate:
 		s.awaits = awaitClientFinished
 	}

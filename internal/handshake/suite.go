@@ -38,8 +38,8 @@ func (s *Suite) PSK() bool { return s.auth == authPSK }
 // AEAD is the record protection of the suite.
 func (s *Suite) AEAD() record.Algorithm { return s.aead }
 
-// suites is in our order of preference (RFC 9325 4.2): AES-GCM, then
-// ChaCha20-Poly1305, then CCM, and the short tags of CCM_8 last.
+// suites is in our order of preference (RFC 9325 4.2): forward secrecy first; then
+// AES-GCM, ChaCha20-Poly1305, CCM, and the short tags of CCM_8 last.
 var suites = []*Suite{
 	{0xc02b, "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256", authECDSA, true, record.AES128GCM, crypto.SHA256},
 	{0xc02f, "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256", authRSA, true, record.AES128GCM, crypto.SHA256},
@@ -51,6 +51,11 @@ var suites = []*Suite{
 	{0xc0ad, "TLS_ECDHE_ECDSA_WITH_AES_256_CCM", authECDSA, true, record.AES256CCM, crypto.SHA256},
 	{0xc0ae, "TLS_ECDHE_ECDSA_WITH_AES_128_CCM_8", authECDSA, true, record.AES128CCM8, crypto.SHA256},
 	{0xc0af, "TLS_ECDHE_ECDSA_WITH_AES_256_CCM_8", authECDSA, true, record.AES256CCM8, crypto.SHA256},
+	{0xd001, "TLS_ECDHE_PSK_WITH_AES_128_GCM_SHA256", authPSK, true, record.AES128GCM, crypto.SHA256},
+	{0xd002, "TLS_ECDHE_PSK_WITH_AES_256_GCM_SHA384", authPSK, true, record.AES256GCM, crypto.SHA384},
+	{0xccac, "TLS_ECDHE_PSK_WITH_CHACHA20_POLY1305_SHA256", authPSK, true, record.ChaCha20Poly1305, crypto.SHA256},
+	{0xd005, "TLS_ECDHE_PSK_WITH_AES_128_CCM_SHA256", authPSK, true, record.AES128CCM, crypto.SHA256},
+	{0xd003, "TLS_ECDHE_PSK_WITH_AES_128_CCM_8_SHA256", authPSK, true, record.AES128CCM8, crypto.SHA256},
 	{0x00a8, "TLS_PSK_WITH_AES_128_GCM_SHA256", authPSK, false, record.AES128GCM, crypto.SHA256},
 	{0x00a9, "TLS_PSK_WITH_AES_256_GCM_SHA384", authPSK, false, record.AES256GCM, crypto.SHA384},
 	{0xccab, "TLS_PSK_WITH_CHACHA20_POLY1305_SHA256", authPSK, false, record.ChaCha20Poly1305, crypto.SHA256},

@@ -101,6 +101,9 @@ func TestCertificates(t *testing.T) {
 	})
 }
 
+// isRFC8442 tells suites that OpenSSL and GnuTLS do not have.
+func isRFC8442(suite string) bool { return strings.HasPrefix(suite, "TLS_ECDHE_PSK_WITH_AES_") }
+
 func TestCiphersuites(t *testing.T) {
 	play(t, func(t *testing.T, p peer, server bool) {
 		for id := range 1 << 16 {

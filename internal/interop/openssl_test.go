@@ -18,6 +18,9 @@ import (
 type openssl struct{}
 
 func (openssl) lacks(server bool, o options) string {
+	if isRFC8442(o.suite) {
+		return "OpenSSL has no ECDHE_PSK with AES-GCM or AES-CCM"
+	}
 	if c := o.credential; c != nil && server {
 		if _, ok := c.key.(ed25519.PrivateKey); ok {
 			return "OpenSSL 3.0 takes Ed25519 certificates for TLS 1.2 only, not for a DTLS server"
