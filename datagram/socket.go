@@ -104,7 +104,8 @@ type socketCounters struct {
 
 // New returns a Socket over conn, which it owns from then on: nobody else may
 // read from it or set its deadlines. Closing the Socket closes conn. On Linux it
-// sets options of the socket, as Capability tells.
+// sets options of the system's socket, as Capability tells; with GRO, reads of
+// conn's own would find several datagrams in one.
 func New(conn net.PacketConn, options ...SocketOption) *Socket {
 	var o socketOptions
 	for _, option := range options {

@@ -24,9 +24,8 @@ import (
 type system struct {
 	raw     syscall.RawConn
 	socket  socketInfo
-	remote  Address
+	owner   *Socket
 	offload offload
-	stats   *socketCounters
 	read    side
 	write   side
 }
@@ -90,11 +89,10 @@ func systemDriver(s *Socket, without Capability) driver {
 		return nil
 	}
 	d := &system{
-		raw:    raw,
-		remote: s.remote,
-		stats:  &s.stats,
-		read:   side{make(turnstile, 1), interrupt{setDeadline: s.conn.SetReadDeadline}},
-		write:  side{make(turnstile, 1), interrupt{setDeadline: s.conn.SetWriteDeadline}},
+		raw:   raw,
+		owner: s,
+		read:  side{make(turnstile, 1), interrupt{setDeadline: s.conn.SetReadDeadline}},
+		write: side{make(turnstile, 1), interrupt{setDeadline: s.conn.SetWriteDeadline}},
 	}
 	ok := false
 	err = raw.Control(func(fd uintptr) {
@@ -196,7 +194,7 @@ func (d *system) receive(ctx context.Context, messages []InputMessage, flags Msg
 	} else {
 		n, err = b.finish(d.read.block(ctx, deadlineOf(timeout), d.raw.Read, b.attempt), receiving)
 	}
-	d.stats.receiveCalls.Add(uint64(b.call.calls))
+	d.owner.stats.receiveCalls.Add(uint64(b.call.calls))
 	return n, err
 }
 
@@ -209,7 +207,7 @@ func (d *system) send(ctx context.Context, messages []OutputMessage, flags MsgFl
 	} else {
 		n, err = b.finish(d.write.block(ctx, deadlineOf(timeout), d.raw.Write, b.attempt), sending)
 	}
-	d.stats.sendCalls.Add(uint64(b.call.calls))
+	d.owner.stats.sendCalls.Add(uint64(b.call.calls))
 	if err != nil && errors.Is(err, ErrMessageTooLarge) {
 		err = d.tooLarge(&messages[n], err)
 	}
@@ -381,7 +379,7 @@ func (d *system) kernelDropped() (dropped uint64) {
 
 func (d *system) maximumMessageSize(to Address) int {
 	var most int
-	_ = d.raw.Control(func(fd uintptr) { most = d.offload.maximum(int(fd), d.socket, d.remote, to) })
+	_ = d.raw.Control(func(fd uintptr) { most = d.offload.maximum(int(fd), d.socket, d.owner.remote, to) })
 	return most
 }
 

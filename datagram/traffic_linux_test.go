@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"math/rand/v2"
+	"net"
 	"testing"
 	"time"
 )
@@ -116,7 +117,8 @@ func (s *traffic) receive(r *receiver, rest int) {
 // Whatever capabilities the ends use, and however datagrams are sent and asked
 // for: each arrives once, at its destination only, whole, and in order.
 func TestTraffic(t *testing.T) {
-	networks := [][2]string{{"udp4", "127.0.0.1:0"}, {"udp6", "[::1]:0"}}
+	// A dual-stack sender has receivers of both kinds.
+	networks := [][2]string{{"udp4", "127.0.0.1:0"}, {"udp6", "[::1]:0"}, {"udp", "[::]:0"}}
 	seeds := uint64(24)
 	if testing.Short() {
 		seeds = 6
@@ -130,21 +132,38 @@ func TestTraffic(t *testing.T) {
 			return Capability(random.Uint32()) & everything
 		}
 		network := networks[random.IntN(len(networks))]
+		connected := random.IntN(4) == 0 // to its only receiver
 		from := pick()
 		var to []Capability
 		for range 1 + random.IntN(4) {
-			to = append(to, pick())
+			if to = append(to, pick()); connected {
+				break
+			}
 		}
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			t.Parallel()
-			t.Logf("%s, from %v to %v", network[0], from, to)
-			s := &traffic{t: t, random: random, sender: New(listen(t, network[0], network[1]), Without(^from))}
-			defer s.sender.Close()
-			for _, c := range to {
-				socket := New(listen(t, network[0], network[1]), Without(^c))
+			t.Logf("%s, connected %v, from %v to %v", network[0], connected, from, to)
+			s := &traffic{t: t, random: random}
+			for i, c := range to {
+				at := network
+				if network[0] == "udp" {
+					at = networks[i%2]
+				}
+				socket := New(listen(t, at[0], at[1]), Without(^c))
 				defer socket.Close()
 				s.receivers = append(s.receivers, &receiver{socket: socket, to: socket.LocalAddress()})
 			}
+			c := listen(t, network[0], network[1])
+			if connected {
+				c.Close()
+				var err error
+				if c, err = net.DialUDP("udp", nil, udpAddr(s.receivers[0].socket.PacketConn())); err != nil {
+					t.Fatal(err)
+				}
+				s.receivers[0].to = Address{}
+			}
+			s.sender = New(c, Without(^from))
+			defer s.sender.Close()
 			for range 25 {
 				s.send()
 				for _, r := range s.receivers {
