@@ -10,7 +10,10 @@ import (
 	"encoding/pem"
 	"net/netip"
 	"slices"
+	"sync/atomic"
 	"time"
+
+	"gdtls/internal/handshake"
 )
 
 // Bounds on a certificate chain. A longer one is refused before anything is
@@ -32,6 +35,8 @@ type TlsCertificate struct {
 	// the way from this one up. Verification may use them.
 	unlinked []*x509.Certificate
 	key      crypto.Signer
+
+	own atomic.Pointer[handshake.Certificate] // made at the first handshake that shows it
 }
 
 // NewCertificate makes a TlsCertificate from Go's own type, which is the way

@@ -60,6 +60,7 @@ type DtlsConnection struct {
 // settings is what the application may set before the handshake.
 type settings struct {
 	certificate        *TlsCertificate
+	further            []*TlsCertificate // with keys; beside certificate
 	database           TlsDatabase
 	advertised         []string
 	suites             []uint16
@@ -149,6 +150,32 @@ func (c *DtlsConnection) SetCertificate(certificate *TlsCertificate) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.settings.certificate = certificate
+}
+
+// AddCertificate gives the next handshakes another certificate to choose from,
+// beside that of SetCertificate, which stays the default. A server shows the first
+// that was issued for the name that the client asks for (server_name; wildcards
+// count), among those whose key and signatures the client can verify; it
+// acknowledges the name then, and only then, since some clients (pion's) do not
+// understand the acknowledgement. A client shows the first whose issuer and
+// signatures the server says it accepts. A certificate without a private key is TLS
+// error BAD_CERTIFICATE. Gio has one certificate only.
+func (c *DtlsConnection) AddCertificate(certificate *TlsCertificate) error {
+	if certificate == nil || !certificate.HasPrivateKey() {
+		return newTlsError(TlsErrorBadCertificate, nil, "certificate has no private key: it is needed to prove who we are")
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.settings.further = append(slices.Clip(c.settings.further), certificate)
+	return nil
+}
+
+// certificates are all own ones, the default first.
+func (s *settings) certificates() []*TlsCertificate {
+	if s.certificate == nil {
+		return s.further
+	}
+	return append([]*TlsCertificate{s.certificate}, s.further...)
 }
 
 // Database is what peers' certificates are verified with, nil for none (database, G050).

@@ -71,12 +71,14 @@ func (d *driver) configure() error {
 		PSK:       len(snapshot(&c.signals, &c.signals.psk)) > 0,
 		ParsePeer: func(chain [][]byte) (*x509.Certificate, error) { return parsePeer(chain) },
 	}
-	if c.role.IsServer() && s.certificate != nil {
-		own, err := ownCertificate(s.certificate)
-		if err != nil {
-			return err
+	if c.role.IsServer() {
+		for _, certificate := range s.certificates() {
+			own, err := certificate.prepared()
+			if err != nil {
+				return err
+			}
+			d.config.Certificates = append(d.config.Certificates, own)
 		}
-		d.config.Certificates = []*handshake.Certificate{own}
 	}
 	c.role.Configure(d.config)
 	return nil
@@ -90,14 +92,19 @@ func parsePeer(chain [][]byte) (*x509.Certificate, error) {
 	return certificate.X509(), nil
 }
 
-func ownCertificate(certificate *TlsCertificate) (*handshake.Certificate, error) {
-	if !certificate.HasPrivateKey() {
+// prepared gives the certificate as handshakes show it.
+func (c *TlsCertificate) prepared() (*handshake.Certificate, error) {
+	if own := c.own.Load(); own != nil {
+		return own, nil
+	}
+	if !c.HasPrivateKey() {
 		return nil, newTlsError(TlsErrorBadCertificate, nil, "certificate has no private key")
 	}
-	own, err := handshake.NewCertificate(certificate.chainDER(), certificate.signer())
+	own, err := handshake.NewCertificate(c.chainDER(), c.signer())
 	if err != nil {
 		return nil, newTlsError(TlsErrorBadCertificate, err, "own certificate cannot be used")
 	}
+	c.own.Store(own)
 	return own, nil
 }
 

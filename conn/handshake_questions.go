@@ -50,7 +50,8 @@ func (d *driver) presharedKey() (identity, key []byte) {
 	return a.identity, a.key
 }
 
-// clientCertificate chooses what a client that was asked shows.
+// clientCertificate chooses what a client that was asked shows: the first that the
+// server could accept, else the first.
 func (d *driver) clientCertificate() *handshake.Certificate {
 	c := d.c
 	end := c.emitting()
@@ -58,11 +59,17 @@ func (d *driver) clientCertificate() *handshake.Certificate {
 	end()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if certificate := c.settings.certificate; certificate != nil && certificate.HasPrivateKey() {
-		if own, err := ownCertificate(certificate); err == nil {
+	var first *handshake.Certificate
+	for _, certificate := range c.settings.certificates() {
+		own, err := certificate.prepared()
+		switch {
+		case err != nil:
+		case d.machine.Wants(own):
 			return own
+		case first == nil:
+			first = own
 		}
 	}
-	c.settings.certificateMissing = true
-	return nil
+	c.settings.certificateMissing = first == nil
+	return first
 }

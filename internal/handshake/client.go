@@ -298,11 +298,11 @@ func (c *client) answered(m *Machine, q Question, now time.Time) error {
 func (c *client) sendKeys(m *Machine, now time.Time) error {
 	m.out.start(handshake.TypeServerHelloDone)
 	if m.peer.request != nil {
-		var chain [][]byte
+		certificate := marshalCertificate(nil)
 		if c.own != nil {
-			chain = c.own.Chain
+			certificate = c.own.message
 		}
-		m.addMessage(handshake.TypeCertificate, 0, marshalCertificate(chain))
+		m.addMessage(handshake.TypeCertificate, 0, certificate)
 	}
 	var exchange clientKeyExchange
 	var premaster []byte
@@ -354,7 +354,7 @@ func (m *Machine) AnswerClientCertificate(own *Certificate, now time.Time) {
 		return
 	}
 	if own != nil {
-		if scheme, ok := chooseScheme(m.peer.request.schemes, own.Signer.Public()); ok {
+		if scheme, ok := chooseScheme(m.peer.request.schemes, own.key); ok {
 			c.own, c.ownScheme = own, scheme
 		}
 	}

@@ -1,7 +1,6 @@
 package handshake
 
 import (
-	"crypto"
 	"crypto/tls"
 	"crypto/x509"
 	"time"
@@ -63,22 +62,6 @@ const (
 	RequireClientCertificate
 )
 
-// Certificate is an own certificate with its key.
-type Certificate struct {
-	Chain  [][]byte // DER, leaf first
-	Signer crypto.Signer
-	auth   authentication
-}
-
-// NewCertificate prepares a certificate chain (DER, leaf first) and its key.
-func NewCertificate(chain [][]byte, signer crypto.Signer) (*Certificate, error) {
-	auth, err := keyAuthentication(signer.Public())
-	if err != nil {
-		return nil, errInternal(err, "certificate's private key cannot be used")
-	}
-	return &Certificate{Chain: chain, Signer: signer, auth: auth}, nil
-}
-
 // Config is what a machine needs to know. It is not changed while machines use
 // it, and many machines may share one.
 type Config struct {
@@ -94,7 +77,7 @@ type Config struct {
 
 	ServerName string // client: name for the server_name extension; empty: none
 
-	Certificates           []*Certificate // server: one may be chosen by its key
+	Certificates           []*Certificate // server: chosen among by server_name, signature schemes and key
 	ClientAuth             ClientAuth     // server
 	CertificateAuthorities [][]byte       // server: DER names for the CertificateRequest; more than 32 KB of them are not sent
 	PSKHint                []byte         // server: identity hint, at most MaxPSKIdentity bytes; empty: none

@@ -42,6 +42,7 @@ type serverHello struct {
 	compression       uint8
 	pointFormats      bool // uncompressed points, the only ones that are left (RFC 8422 5.1.2)
 	compressedOnly    bool // point formats came without them
+	serverName        bool // the client's server_name was used (RFC 6066 3)
 	alpn              string
 	extendedMaster    bool
 	secureRenegotiate bool
@@ -165,10 +166,13 @@ func (h *serverHello) marshal() []byte {
 	addBytes8(b, h.sessionID)
 	b.AddUint16(h.suite)
 	b.AddUint8(h.compression)
-	if !h.secureRenegotiate && !h.extendedMaster && !h.pointFormats && h.alpn == "" {
+	if !h.secureRenegotiate && !h.extendedMaster && !h.pointFormats && !h.serverName && h.alpn == "" {
 		return b.BytesOrPanic() // a client that sent no extensions expects none
 	}
 	b.AddUint16LengthPrefixed(func(b *cryptobyte.Builder) {
+		if h.serverName {
+			addExtension(b, extension.ServerNameTypeValue, nil)
+		}
 		if h.secureRenegotiate {
 			addExtension(b, extension.RenegotiationInfoTypeValue, func(b *cryptobyte.Builder) { b.AddUint8(0) })
 		}
@@ -200,6 +204,7 @@ func (h *serverHello) unmarshal(body []byte) bool {
 		switch t {
 		case extension.ServerNameTypeValue:
 			// RFC 6066 3: the server's acknowledgement is empty.
+			h.serverName = true
 			return data.Empty()
 		case extension.UseExtendedMasterSecretTypeValue:
 			h.extendedMaster = true

@@ -14,6 +14,7 @@ import (
 func (s *server) choose(m *Machine, h *ClientHello) error {
 	enabled := m.cfg.enabled()
 	group, hasGroup := chooseGroup(h)
+	certificates, named := m.cfg.usable(h)
 	type candidate struct {
 		suite       *Suite
 		certificate *Certificate
@@ -27,7 +28,7 @@ func (s *server) choose(m *Machine, h *ClientHello) error {
 		}
 		c := candidate{suite: suite}
 		if !suite.PSK() {
-			if c.certificate, c.scheme = certificateFor(m.cfg.Certificates, suite, h.SignatureSchemes); c.certificate == nil {
+			if c.certificate, c.scheme = forSuite(certificates, suite, h.SignatureSchemes); c.certificate == nil {
 				continue
 			}
 		}
@@ -46,6 +47,7 @@ func (s *server) choose(m *Machine, h *ClientHello) error {
 		return errIllegal("client does not take uncompressed points, the only ones that are left")
 	}
 	m.suite, s.certificate, s.scheme, s.group = best.suite, best.certificate, best.scheme, group
+	s.named = named && best.certificate != nil
 	return nil
 }
 
@@ -87,16 +89,4 @@ func chooseGroup(h *ClientHello) (elliptic.Curve, bool) {
 		}
 	}
 	return 0, false
-}
-
-func certificateFor(certificates []*Certificate, suite *Suite, schemes []tls.SignatureScheme) (*Certificate, tls.SignatureScheme) {
-	for _, c := range certificates {
-		if c.auth != suite.auth {
-			continue
-		}
-		if scheme, ok := chooseScheme(schemes, c.Signer.Public()); ok {
-			return c, scheme
-		}
-	}
-	return nil, 0
 }

@@ -18,6 +18,7 @@ type server struct {
 	awaits      serverState
 	certificate *Certificate
 	scheme      tls.SignatureScheme
+	named       bool // server_name chose the certificate
 	group       elliptic.Curve
 	key         crypto.PublicKey // of the client's certificate, nil without one
 	exchange    clientKeyExchange
@@ -97,6 +98,7 @@ func (s *server) hello(m *Machine, h *ClientHello, now time.Time) error {
 		random:            session.ServerRandom,
 		suite:             m.suite.ID,
 		pointFormats:      m.suite.ecdhe && h.hasPointFormats,
+		serverName:        s.named,
 		alpn:              session.ALPN,
 		extendedMaster:    h.ExtendedMaster,
 		secureRenegotiate: h.SecureRenegotiate,
@@ -104,7 +106,7 @@ func (s *server) hello(m *Machine, h *ClientHello, now time.Time) error {
 	m.out.start(handshake.TypeClientHello)
 	m.addMessage(handshake.TypeServerHello, 0, reply.marshal())
 	if s.certificate != nil {
-		m.addMessage(handshake.TypeCertificate, 0, marshalCertificate(s.certificate.Chain))
+		m.addMessage(handshake.TypeCertificate, 0, s.certificate.message)
 	}
 	if err := s.sendKeyExchange(m); err != nil {
 		return err
