@@ -25,8 +25,10 @@ func init() {
 		pairs["udp4 "+name] = func(t testing.TB) pair {
 			return socketPair(t, listen(t, "udp4", "127.0.0.1:0"), listen(t, "udp4", "127.0.0.1:0"), Without(^with))
 		}
+	}
+	for _, name := range []string{"none", "no gro"} {
 		pairs["udp6 "+name] = func(t testing.TB) pair {
-			return socketPair(t, listen(t, "udp6", "[::1]:0"), listen(t, "udp6", "[::1]:0"), Without(^with))
+			return socketPair(t, listen(t, "udp6", "[::1]:0"), listen(t, "udp6", "[::1]:0"), Without(^capabilitySets[name]))
 		}
 	}
 	// With GRO switched on already, every receive goes by way of a haul.
