@@ -10,7 +10,7 @@ import (
 // The contract's tests wait more than they work, so more of them run at once
 // than there are processors. The command line still decides.
 func TestMain(m *testing.M) {
-	if err := flag.Set("test.parallel", "8"); err != nil {
+	if err := flag.Set("test.parallel", "16"); err != nil {
 		panic(err)
 	}
 	goleak.VerifyTestMain(m)

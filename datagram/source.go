@@ -110,7 +110,7 @@ func (s *Source) watch(trigger SourceFunc) {
 		case now == 0:
 			continue // it was true for an instant only
 		}
-		if trigger(s.obj, now) == SourceRemove || now&Hup != 0 {
+		if !trigger(s.obj, now) || now&Hup != 0 {
 			return
 		}
 	}
