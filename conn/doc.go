@@ -20,14 +20,19 @@
 // are blocked: these end with CLOSED.
 //
 // An established connection owns no goroutine and no timer: a call that reads
-// drives the base. Only a handshake that a call with timeout 0 began runs on a
-// goroutine of its own until it ends.
+// drives the base. So a server should have a reader, or look now and then: it is
+// reading that notices that the peer has closed, or has missed the last flight of the
+// handshake and needs it again. Only a handshake that a call with timeout 0 began runs
+// on a goroutine of its own until it ends.
 //
 // # Cancellation
 //
 // A context that ends makes the call return CANCELLED, which unwraps to the
 // context's error. For reads and writes that loses nothing, and the next call goes on.
 // A handshake that was cancelled after it had sent something has failed for good.
+// Besides, a client gives a peer up that is silent for 62 s
+// ([DtlsConnection.SetHandshakePatience]); a server waits for its client as long as
+// the call may.
 //
 // # What counts
 //

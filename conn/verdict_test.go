@@ -358,6 +358,7 @@ func TestCallBesideHandler(t *testing.T) {
 	if err := <-beside; err != nil {
 		t.Error(err)
 	}
+	converse(t, p) // the cancelled shutdown closed nothing
 }
 
 // Certificates with other keys serve as well.
