@@ -17,7 +17,7 @@ func coalesced(t *testing.T, count int) pair {
 	t.Helper()
 	p := pairs["udp4"](t)
 	if c := p.b.(*Socket).Capabilities(); c&(GSO|GRO) != GSO|GRO {
-		t.Skip("this kernel has no UDP_SEGMENT or UDP_GRO")
+		t.Skip("UDP_SEGMENT or UDP_GRO is missing or switched off")
 	}
 	if n, err := p.a.SendMessages(t.Context(), addressed(digits(count), p.toB), MsgNone, -1); n != count || err != nil {
 		t.Fatal(n, err)

@@ -24,6 +24,9 @@ type namespace struct {
 // newNamespace makes a network namespace that ends with the test.
 func newNamespace(t *testing.T) *namespace {
 	t.Helper()
+	if disabledByEnvironment()&(Batching|GSO|DontFragment) != 0 {
+		t.Skip("what is tested here is switched off")
+	}
 	if _, err := exec.LookPath("ip"); err != nil {
 		t.Skip("needs ip (iproute2):", err)
 	}
