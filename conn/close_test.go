@@ -9,6 +9,7 @@ import (
 
 	"gdtls/conn"
 	"gdtls/datagram"
+	"gdtls/internal/record"
 )
 
 // The peer's close_notify ends reading: after what is queued come 0 messages and no
@@ -67,6 +68,39 @@ func TestUncleanClose(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A client that was asked for a certificate, had none and never got a message is
+// told that this may be why its server went away (G198).
+func TestUncleanCloseWithoutCertificate(t *testing.T) {
+	for name, code := range map[string]conn.TlsErrorCode{"nothing read": conn.TlsErrorCertificateRequired, "something read": conn.TlsErrorEOF} {
+		t.Run(name, func(t *testing.T) {
+			p := newPair(t)
+			p.server.SetAuthenticationMode(conn.AuthenticationRequested)
+			mustHandshake(t, p)
+			if name == "something read" {
+				send(t, p.server, "x")
+				receive(t, p.client, "x")
+			}
+			p.server.BaseSocket().(*datagram.Pipe).Close()
+			_, _, err := receiveOne(p.client, -1)
+			wantTLS(t, err, code)
+		})
+	}
+}
+
+// The last sequence number is the end of writing: none is used twice.
+func TestSequenceNumbersEnd(t *testing.T) {
+	p := connected(t)
+	p.client.TestSkipTo(record.MaxSequence)
+	out := []datagram.OutputMessage{message("the last"), message("one too many")}
+	if n, err := p.client.SendMessages(background, out, 0, -1); n != 1 || err != nil {
+		t.Errorf("sent %d, %v", n, err)
+	}
+	wantTLS(t, sendOne(p.client, -1), conn.TlsErrorMisc)
+	receive(t, p.server, "the last")
+	send(t, p.server, "still")
+	receive(t, p.client, "still")
 }
 
 // Each direction can be closed by itself (G076, G077, cases d and k).
