@@ -43,31 +43,26 @@ func (c *DtlsConnection) Shutdown(ctx context.Context, read, write bool) error {
 	if ctx.Err() != nil {
 		return datagram.ErrorFromContext(ctx)
 	}
-	both := read && write
 	cl := &c.claims
 	cl.mu.Lock()
-	handshaking := cl.active&opHandshake != 0
-	if handshaking && cl.emitting != 0 && cl.emitting == goroutineID() {
-		cl.mu.Unlock()
-		return errInHandler
+	if cl.active&opHandshake != 0 {
+		if cl.emitting != 0 && cl.emitting == goroutineID() {
+			cl.mu.Unlock()
+			return errInHandler
+		}
+		if !read || !write {
+			cl.mu.Unlock()
+			if err := cl.claim(ctx, opCloseWrite, -1, time.Time{}); err != nil { // after the handshake
+				return err
+			}
+			c.endWrite(opCloseWrite)
+			return c.Shutdown(ctx, read, write)
+		}
 	}
-	if !handshaking || both {
-		cl.closeSides(read, write)
-	}
-	both = cl.readClosed && cl.writeClosed || both
+	cl.closeSides(read, write)
+	both := cl.readClosed && cl.writeClosed
 	cl.mu.Unlock()
 
-	if !write && handshaking {
-		// Wait for the handshake; the reader is then told at once.
-		if err := cl.claim(ctx, opCloseWrite, -1, time.Time{}); err != nil {
-			return err
-		}
-		cl.mu.Lock()
-		cl.closeSides(true, false)
-		cl.mu.Unlock()
-		cl.release(opCloseWrite)
-		return nil
-	}
 	if !write && !both {
 		return nil
 	}
@@ -80,7 +75,6 @@ func (c *DtlsConnection) Shutdown(ctx context.Context, read, write bool) error {
 	}
 	defer c.endWrite(op)
 	cl.mu.Lock()
-	cl.closeSides(read, write)
 	established := cl.phase == phaseEstablished
 	cl.mu.Unlock()
 	if established {

@@ -217,6 +217,34 @@ func TestDetach(t *testing.T) {
 	}
 }
 
+// Both sides that are shut down at once, each by its own call during a handshake,
+// are a close like any other.
+func TestDetachAfterHandshake(t *testing.T) {
+	a, b := datagram.NewPipe()
+	base := &detacher{Pipe: a}
+	p := newPairOver(t, base, b)
+	p.client.SetDatabase(nil)
+	done := make(chan error, 2)
+	p.client.ConnectAcceptCertificate(func(c *conn.DtlsConnection, _ *conn.TlsCertificate, _ conn.TlsCertificateFlags) bool {
+		go func() { done <- c.Shutdown(background, true, false) }()
+		go func() { done <- c.Shutdown(background, false, true) }()
+		time.Sleep(10 * time.Millisecond)
+		return true
+	})
+	mustHandshake(t, p)
+	for range 2 {
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	}
+	if base.detached == 0 || p.client.ConditionCheck(datagram.In) != datagram.Hup {
+		t.Errorf("detached %d times, condition %v", base.detached, p.client.ConditionCheck(datagram.In))
+	}
+	if _, n, err := receiveOne(p.server, -1); n != 0 || err != nil {
+		t.Errorf("server received %d, %v", n, err)
+	}
+}
+
 type detacher struct {
 	*datagram.Pipe
 	detached int

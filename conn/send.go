@@ -199,7 +199,7 @@ func (c *DtlsConnection) sendControl(what control) {
 			}
 		}
 	}
-	if what&controlNoRenegotiation != 0 && !c.tx.notified {
+	if what&controlNoRenegotiation != 0 && !c.tx.notified && c.tx.sealer != nil {
 		if d, err := c.tx.sealer.SealBytes(nil, record.TypeAlert, []byte{byte(alert.Warning), byte(alert.NoRenegotiation)}); err == nil {
 			c.sendRecord(d)
 		}

@@ -361,6 +361,27 @@ func TestCallBesideHandler(t *testing.T) {
 	converse(t, p) // the cancelled shutdown closed nothing
 }
 
+// Shutting down the read side during a handshake waits for it, and then ends the
+// calls that wait to read.
+func TestShutdownReadBesideHandler(t *testing.T) {
+	p := newPair(t)
+	p.client.SetDatabase(nil)
+	done := make(chan error, 1)
+	p.client.ConnectAcceptCertificate(func(c *conn.DtlsConnection, _ *conn.TlsCertificate, _ conn.TlsCertificateFlags) bool {
+		go func() { done <- c.Shutdown(background, true, false) }()
+		time.Sleep(10 * time.Millisecond)
+		return true
+	})
+	mustHandshake(t, p)
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+	_, _, err := receiveOne(p.client, -1)
+	wantIO(t, err, datagram.CodeClosed)
+	send(t, p.client, "still")
+	receive(t, p.server, "still")
+}
+
 // Certificates with other keys serve as well.
 func TestServerKeys(t *testing.T) {
 	for name, leaf := range map[string]*conn.TestAuthority{
