@@ -60,15 +60,37 @@ type DtlsConnection struct {
 // settings is what the application may set before the handshake.
 type settings struct {
 	certificate        *TlsCertificate
-	further            []*TlsCertificate // with keys; beside certificate
 	database           TlsDatabase
-	advertised         []string
-	suites             []uint16
-	keyLog             io.Writer
-	patience           time.Duration // with a silent peer; 0: DefaultHandshakePatience
+	rare               *rareSettings // nil: none of them is set; what it points to is not changed
 	ignoreCloseNotify  bool          // require-close-notify is FALSE
 	databaseChosen     bool          // SetDatabase was called: nil means none, not the default
 	certificateMissing bool          // client: asked for a certificate, had none
+}
+
+// rareSettings are those that most connections leave as they are.
+type rareSettings struct {
+	further    []*TlsCertificate // with keys; beside certificate
+	advertised []string
+	suites     []uint16
+	keyLog     io.Writer
+	patience   time.Duration // with a silent peer; 0: DefaultHandshakePatience
+}
+
+// rarely gives the rare settings.
+func (s *settings) rarely() rareSettings {
+	if s.rare == nil {
+		return rareSettings{}
+	}
+	return *s.rare
+}
+
+// set changes the rare settings.
+func (c *DtlsConnection) set(change func(*rareSettings)) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	rare := c.settings.rarely()
+	change(&rare)
+	c.settings.rare = &rare
 }
 
 // negotiated is what the handshake found.
@@ -164,18 +186,17 @@ func (c *DtlsConnection) AddCertificate(certificate *TlsCertificate) error {
 	if certificate == nil || !certificate.HasPrivateKey() {
 		return newTlsError(TlsErrorBadCertificate, nil, "certificate has no private key: it is needed to prove who we are")
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.settings.further = append(slices.Clip(c.settings.further), certificate)
+	c.set(func(s *rareSettings) { s.further = append(slices.Clip(s.further), certificate) })
 	return nil
 }
 
 // certificates are all own ones, the default first.
 func (s *settings) certificates() []*TlsCertificate {
+	further := s.rarely().further
 	if s.certificate == nil {
-		return s.further
+		return further
 	}
-	return append([]*TlsCertificate{s.certificate}, s.further...)
+	return append([]*TlsCertificate{s.certificate}, further...)
 }
 
 // Database is what peers' certificates are verified with, nil for none (database, G050).
@@ -216,16 +237,14 @@ func (c *DtlsConnection) SetRequireCloseNotify(required bool) {
 func (c *DtlsConnection) AdvertisedProtocols() []string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return slices.Clone(c.settings.advertised)
+	return slices.Clone(c.settings.rarely().advertised)
 }
 
 // SetAdvertisedProtocols sets the application protocols that the next handshake
 // offers or accepts, the preferred first; nil turns ALPN off (G090). Names have 1
 // to 255 bytes.
 func (c *DtlsConnection) SetAdvertisedProtocols(protocols []string) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.settings.advertised = slices.Clone(protocols)
+	c.set(func(s *rareSettings) { s.advertised = slices.Clone(protocols) })
 }
 
 // SetCiphersuites restricts the next handshake to cipher suites with these IANA
@@ -240,9 +259,7 @@ func (c *DtlsConnection) SetCiphersuites(names ...string) error {
 		}
 		ids = append(ids, suite.ID)
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.settings.suites = ids
+	c.set(func(s *rareSettings) { s.suites = ids })
 	return nil
 }
 
@@ -275,7 +292,7 @@ const DefaultHandshakePatience = 62 * time.Second
 func (c *DtlsConnection) HandshakePatience() time.Duration {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return cmp.Or(c.settings.patience, DefaultHandshakePatience)
+	return cmp.Or(c.settings.rarely().patience, DefaultHandshakePatience)
 }
 
 // SetHandshakePatience sets how long the next handshake waits for a peer that does
@@ -286,18 +303,14 @@ func (c *DtlsConnection) HandshakePatience() time.Duration {
 // datagram in ten, but where it loses a third in each direction, one handshake in
 // fifty needs more.
 func (c *DtlsConnection) SetHandshakePatience(patience time.Duration) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.settings.patience = max(patience, 0)
+	c.set(func(s *rareSettings) { s.patience = max(patience, 0) })
 }
 
 // SetKeyLogWriter makes the next handshake write its secrets in the format of
 // NSS's key log (SSLKEYLOGFILE), with which Wireshark reads the traffic. Whoever
 // can read the log can do so too.
 func (c *DtlsConnection) SetKeyLogWriter(w io.Writer) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.settings.keyLog = w
+	c.set(func(s *rareSettings) { s.keyLog = w })
 }
 
 // PeerCertificate is the certificate that the peer showed, with its chain, or nil

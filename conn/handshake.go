@@ -101,7 +101,7 @@ func (c *DtlsConnection) establish(s *handshake.Session) {
 	}
 	c.mu.Lock()
 	c.negotiated.session = newSession(s)
-	log := c.settings.keyLog
+	log := c.settings.rarely().keyLog
 	c.mu.Unlock()
 	if log != nil {
 		fmt.Fprintf(log, "CLIENT_RANDOM %x %x\n", s.ClientRandom, s.MasterSecret)

@@ -64,8 +64,8 @@ func (d *driver) configure() error {
 	s := c.settings
 	c.mu.Unlock()
 	d.config = &handshake.Config{
-		Suites:    s.suites,
-		ALPN:      s.advertised,
+		Suites:    s.rarely().suites,
+		ALPN:      s.rarely().advertised,
 		MTU:       c.MTU(),
 		Patience:  c.HandshakePatience(),
 		PSK:       len(snapshot(&c.signals, &c.signals.psk)) > 0,
