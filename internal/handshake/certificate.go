@@ -3,6 +3,7 @@ package handshake
 import (
 	"bytes"
 	"crypto"
+	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
 	"slices"
@@ -17,7 +18,8 @@ type Certificate struct {
 	leaf    *x509.Certificate
 	key     crypto.PublicKey // Signer's
 	auth    authentication
-	message []byte // body of the Certificate message
+	message []byte            // body of the Certificate message
+	hash    [sha256.Size]byte // of the leaf
 }
 
 // NewCertificate prepares a certificate chain (DER, leaf first) and its key.
@@ -33,6 +35,7 @@ func NewCertificate(chain [][]byte, signer crypto.Signer) (*Certificate, error) 
 	if c.leaf, err = x509.ParseCertificate(chain[0]); err != nil {
 		return nil, errInternal(err, "certificate cannot be parsed")
 	}
+	c.hash = sha256.Sum256(chain[0])
 	if c.message = marshalCertificate(chain); len(c.message) > maxMessage {
 		return nil, errInternal(nil, "certificate's chain makes a message of %d bytes, at most %d are sent", len(c.message), maxMessage)
 	}

@@ -25,6 +25,10 @@ type client struct {
 	own       *Certificate // the client certificate to show, nil for none
 	ownScheme tls.SignatureScheme
 	psk       []byte
+
+	resuming *SavedSession // offered in the hello; nil: none
+	ticket   newSessionTicket
+	tickets  bool // a NewSessionTicket will come before the server's Finished
 }
 
 type clientState uint8
@@ -35,11 +39,12 @@ const (
 	awaitServerKeyExchange
 	awaitServerHelloDone // or CertificateRequest
 	awaitAnswers
+	awaitSessionTicket
 	awaitServerFinished
 )
 
 func (s clientState) String() string {
-	return [...]string{"ServerHello", "Certificate", "ServerKeyExchange", "ServerHelloDone", "a decision", "Finished"}[s]
+	return [...]string{"ServerHello", "Certificate", "ServerKeyExchange", "ServerHelloDone", "a decision", "NewSessionTicket", "Finished"}[s]
 }
 
 // NewClient starts a handshake: the machine's first Output is a ClientHello.
@@ -76,7 +81,9 @@ func NewClient(cfg *Config, now time.Time) (*Machine, error) {
 			c.hello.PointFormats = []byte{0}
 		}
 	}
+	c.offerSession(cfg)
 	m := newMachine(cfg, c, now)
+	m.session.ServerName = cfg.ServerName
 	m.out.version = record.VersionDTLS10 // RFC 6347 4.2.1: what old servers expect in the first record
 	m.session.ClientRandom = c.hello.Random
 	if err := c.sendHello(m, now); err != nil {
@@ -131,7 +138,7 @@ func (c *client) outOfOrder(m *Machine, f *fragment, now time.Time) (bool, error
 func (c *client) handle(m *Machine, msg *message, now time.Time) error {
 	switch {
 	case c.awaits == awaitServerHello && msg.typ == handshake.TypeServerHello:
-		return c.serverHello(m, msg)
+		return c.serverHello(m, msg, now)
 	case c.awaits == awaitServerCertificate && msg.typ == handshake.TypeCertificate:
 		return c.certificate(m, msg)
 	case c.awaits == awaitServerKeyExchange && msg.typ == handshake.TypeServerKeyExchange:
@@ -143,17 +150,15 @@ func (c *client) handle(m *Machine, msg *message, now time.Time) error {
 		return c.certificateRequest(m, msg)
 	case c.awaits == awaitServerHelloDone && msg.typ == handshake.TypeServerHelloDone:
 		return c.serverHelloDone(m, msg, now)
+	case c.awaits == awaitSessionTicket && msg.typ == typeNewSessionTicket:
+		return c.sessionTicket(m, msg)
 	case c.awaits == awaitServerFinished && msg.typ == handshake.TypeFinished:
-		if err := m.checkFinished(msg); err != nil {
-			return err
-		}
-		m.finish(nil)
-		return nil
+		return c.finished(m, msg, now)
 	}
 	return errUnexpected(msg, c.awaits.String())
 }
 
-func (c *client) serverHello(m *Machine, msg *message) error {
+func (c *client) serverHello(m *Machine, msg *message, now time.Time) error {
 	var h serverHello
 	if !h.unmarshal(msg.body) {
 		return errDecode("ServerHello")
@@ -189,6 +194,10 @@ func (c *client) serverHello(m *Machine, msg *message) error {
 	m.session.ALPN = h.alpn
 	m.session.ExtendedMaster = h.extendedMaster
 	m.addToTranscript(msg)
+	c.tickets = h.sessionTicket
+	if c.resuming != nil && bytes.Equal(h.sessionID, c.hello.SessionID) {
+		return c.resume(m, &h, now)
+	}
 	c.awaits = awaitServerCertificate
 	if suite.PSK() {
 		c.awaits = awaitServerKeyExchange
@@ -205,6 +214,8 @@ func (c *client) offered(t extension.TypeValue) bool {
 		return len(c.hello.ALPN) > 0
 	case extension.SupportedPointFormatsTypeValue:
 		return len(c.hello.PointFormats) > 0
+	case extensionSessionTicket:
+		return c.hello.hasTicket
 	case extension.UseExtendedMasterSecretTypeValue, extension.RenegotiationInfoTypeValue:
 		return true
 	}
@@ -319,7 +330,6 @@ func (c *client) sendKeys(m *Machine, now time.Time) error {
 	if m.suite.PSK() {
 		exchange.identity = m.session.PSKIdentity
 		premaster = m.suite.pskPremaster(premaster, c.psk)
-		c.psk = nil
 	}
 	m.addMessage(handshake.TypeClientKeyExchange, 0, exchange.marshal(m.suite))
 	// The keys come from the transcript up to here (RFC 7627 3).
@@ -332,11 +342,15 @@ func (c *client) sendKeys(m *Machine, now time.Time) error {
 		verify := signed{scheme: c.ownScheme, signature: signature}
 		m.addMessage(handshake.TypeCertificateVerify, 0, verify.marshal())
 	}
-	c.awaits = awaitServerFinished
+	c.awaitsEnd()
 	full := m.transcript
 	m.transcript = m.transcript[:transcript]
-	err := m.installKeys(premaster, now)
+	err := m.newMaster(premaster, now)
 	m.transcript = full
+	if m.suite.PSK() {
+		m.keyProof = keyProof(&m.session.MasterSecret, c.psk)
+		c.psk = nil
+	}
 	if err != nil {
 		return err
 	}

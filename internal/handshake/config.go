@@ -75,11 +75,14 @@ type Config struct {
 	// It serves those who keep parsed certificates.
 	ParsePeer func(chain [][]byte) (*x509.Certificate, error)
 
-	ServerName string // client: name for the server_name extension; empty: none
+	ServerName string        // client: name for the server_name extension; empty: none
+	Resumable  bool          // client: a session is wanted that can be resumed
+	Resume     *SavedSession // client: the session to resume if the server agrees; nil: none
 
 	Certificates           []*Certificate // server: chosen among by server_name, signature schemes and key
 	ClientAuth             ClientAuth     // server
 	CertificateAuthorities [][]byte       // server: DER names for the CertificateRequest; more than 32 KB of them are not sent
+	Sessions               *Sessions      // server: resumes sessions, and keeps them; nil: no
 	PSKHint                []byte         // server: identity hint, at most MaxPSKIdentity bytes; empty: none
 }
 

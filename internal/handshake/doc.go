@@ -1,5 +1,5 @@
 // Package handshake is the DTLS 1.2 handshake as a machine without I/O
-// (RFC 6347, 5246, 7627, 8422, 4279, 7301, 6066, 5746).
+// (RFC 6347, 5246, 5077, 7627, 8422, 4279, 5489, 7301, 6066, 5746).
 //
 // A [Machine] is fed with datagrams and the time; it gives datagrams to send,
 // the moment at which it wants to be woken, and in the end a [Session]. It

@@ -22,8 +22,8 @@ func samples(t testing.TB) []sample {
 	var all []sample
 	for _, kind := range []string{"ECDSA P-256", "RSA", "Ed25519", ""} {
 		var s sample
-		client := &Config{ALPN: []string{"a", "b"}, ServerName: "server.example", PSK: kind == ""}
-		server := &Config{ALPN: []string{"b"}, PSK: kind == "", PSKHint: []byte("hint")}
+		client := &Config{ALPN: []string{"a", "b"}, ServerName: "server.example", PSK: kind == "", Resumable: true}
+		server := &Config{Sessions: NewSessions(NewMemoryStore(10, 1<<16)), ALPN: []string{"b"}, PSK: kind == "", PSKHint: []byte("hint")}
 		a := answers{identity: "me", key: []byte("key"), psk: map[string][]byte{"me": []byte("key")}}
 		if kind != "" {
 			server.Certificates = []*Certificate{testCertificate(t, kind)}

@@ -4,6 +4,7 @@ import (
 	"crypto"
 	"crypto/ecdh"
 	"crypto/rand"
+	"crypto/sha256"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -64,6 +65,7 @@ type Machine struct {
 	early      early
 	mismatches mismatches
 	session    Session
+	keyProof   [sha256.Size]byte // of the pre-shared key; zero for none
 }
 
 // side is what a client or a server does.
@@ -107,7 +109,12 @@ func (m *Machine) Err() *Error { return m.err }
 func (m *Machine) Session() *Session { return &m.session }
 
 // PeerChain is the chain that AskCertificate is about: DER, leaf first.
-func (m *Machine) PeerChain() [][]byte { return m.peer.chain }
+func (m *Machine) PeerChain() [][]byte {
+	if saved := m.Resuming(); saved != nil {
+		return saved.PeerChain
+	}
+	return m.peer.chain
+}
 
 // Stats gives the counters so far.
 func (m *Machine) Stats() Stats {
@@ -141,9 +148,13 @@ func (m *Machine) answer(q Question, now time.Time) {
 }
 
 // AnswerCertificate accepts the peer's certificate, or refuses it with an error
-// whose alert is sent.
+// whose alert is sent. Where Resuming, a refusal leads to a full handshake instead.
 func (m *Machine) AnswerCertificate(refusal *Error, now time.Time) {
 	if m.Question() != AskCertificate {
+		return
+	}
+	if s, ok := m.side.(*server); ok && s.resuming != nil {
+		m.answerResumption(s, refusal == nil, now)
 		return
 	}
 	if refusal != nil {
@@ -165,6 +176,9 @@ func (m *Machine) fail(err error) {
 	}
 	m.err = e
 	m.question = NoQuestion
+	if s, ok := m.side.(*server); ok {
+		s.forgetSession(m)
+	}
 	m.out.flight = nil
 	m.out.deadline = time.Time{}
 	m.in.restart(m.in.next)
@@ -229,6 +243,8 @@ func typeName(t handshake.Type) string {
 	switch name := t.String(); {
 	case t == handshake.TypeCertificate:
 		return "Certificate"
+	case t == typeNewSessionTicket:
+		return "NewSessionTicket"
 	case name != "":
 		return name
 	}

@@ -25,12 +25,14 @@ type ClientHello struct {
 	PointFormats       []byte
 	SignatureSchemes   []tls.SignatureScheme
 	ALPN               []string
-	ExtendedMaster     bool // RFC 7627
-	SecureRenegotiate  bool // RFC 5746, by extension or by SCSV
-	renegotiates       bool // the extension tells of a handshake before this one
+	Ticket             []byte // RFC 5077; what the server sealed for itself
+	ExtendedMaster     bool   // RFC 7627
+	SecureRenegotiate  bool   // RFC 5746, by extension or by SCSV
+	renegotiates       bool   // the extension tells of a handshake before this one
 	hasPointFormats    bool
 	hasGroups          bool
 	hasSignatureScheme bool
+	hasTicket          bool
 }
 
 // serverHello is a server's choice (RFC 5246 7.4.1.3).
@@ -44,6 +46,7 @@ type serverHello struct {
 	compressedOnly    bool // point formats came without them
 	serverName        bool // the client's server_name was used (RFC 6066 3)
 	alpn              string
+	sessionTicket     bool // a NewSessionTicket will follow (RFC 5077 3.2)
 	extendedMaster    bool
 	secureRenegotiate bool
 	renegotiates      bool                  // the extension tells of a handshake before this one
@@ -96,6 +99,9 @@ func (h *ClientHello) marshal() []byte {
 		}
 		if len(h.ALPN) > 0 {
 			addExtension(b, extension.ALPNTypeValue, func(b *cryptobyte.Builder) { addProtocols(b, h.ALPN) })
+		}
+		if h.hasTicket {
+			addExtension(b, extensionSessionTicket, func(b *cryptobyte.Builder) { b.AddBytes(h.Ticket) })
 		}
 	})
 	return b.BytesOrPanic() // lengths are bounded by the configuration, which the constructors check
@@ -154,6 +160,8 @@ func (h *ClientHello) unmarshal(body []byte) bool {
 			return readSchemes(&data, &h.SignatureSchemes) && data.Empty()
 		case extension.ALPNTypeValue:
 			return readProtocols(data, &h.ALPN)
+		case extensionSessionTicket:
+			h.hasTicket, h.Ticket = true, data
 		}
 		return true // one that we do not know
 	}) && s.Empty()
@@ -166,7 +174,7 @@ func (h *serverHello) marshal() []byte {
 	addBytes8(b, h.sessionID)
 	b.AddUint16(h.suite)
 	b.AddUint8(h.compression)
-	if !h.secureRenegotiate && !h.extendedMaster && !h.pointFormats && !h.serverName && h.alpn == "" {
+	if !h.secureRenegotiate && !h.extendedMaster && !h.pointFormats && !h.serverName && !h.sessionTicket && h.alpn == "" {
 		return b.BytesOrPanic() // a client that sent no extensions expects none
 	}
 	b.AddUint16LengthPrefixed(func(b *cryptobyte.Builder) {
@@ -184,6 +192,9 @@ func (h *serverHello) marshal() []byte {
 		}
 		if h.alpn != "" {
 			addExtension(b, extension.ALPNTypeValue, func(b *cryptobyte.Builder) { addProtocols(b, []string{h.alpn}) })
+		}
+		if h.sessionTicket {
+			addExtension(b, extensionSessionTicket, nil)
 		}
 	})
 	return b.BytesOrPanic()
@@ -225,6 +236,9 @@ func (h *serverHello) unmarshal(body []byte) bool {
 				return false
 			}
 			h.alpn = names[0]
+		case extensionSessionTicket:
+			h.sessionTicket = true
+			return data.Empty()
 		}
 		return true
 	}) && s.Empty()

@@ -20,16 +20,22 @@ func (s *Suite) pskPremaster(agreed, key []byte) []byte {
 	return b.BytesOrPanic() // MaxPSK bounds the key
 }
 
-// PSKIdentity is, on a server that asks AskPSK, the identity that the client gave.
-// It is the client's claim until Done.
-func (m *Machine) PSKIdentity() []byte { return m.session.PSKIdentity }
+// PSKIdentity is, on a server that asks AskPSK, the identity that the client gave,
+// or, where Resuming, the one of the session. It is the client's claim until Done.
+func (m *Machine) PSKIdentity() []byte {
+	if saved := m.Resuming(); saved != nil {
+		return saved.PSKIdentity
+	}
+	return m.session.PSKIdentity
+}
 
 // PSKHint is, on a client that asks AskPSK, the server's identity hint.
 func (m *Machine) PSKHint() []byte { return m.session.PSKHint }
 
 // AnswerPSK gives the pre-shared key, on a client with the identity that goes with
 // it. An empty key refuses: on a server the identity is unknown, on a client there
-// is nothing for the hint.
+// is nothing for the hint. Where Resuming, a key that is not the session's leads to
+// a full handshake instead.
 func (m *Machine) AnswerPSK(identity, key []byte, now time.Time) {
 	if m.Question() != AskPSK {
 		return
@@ -44,6 +50,10 @@ func (m *Machine) AnswerPSK(identity, key []byte, now time.Time) {
 		return
 	case len(identity) > MaxPSKIdentity:
 		refuse(NewError(KindInternal, alert.InternalError, "identity of the pre-shared key has %d bytes, at most %d are supported", len(identity), MaxPSKIdentity))
+		return
+	}
+	if s, ok := m.side.(*server); ok && s.resuming != nil {
+		m.answerResumption(s, len(key) > 0 && s.resuming.SameKey(key), now)
 		return
 	}
 	switch s := m.side.(type) {

@@ -23,12 +23,17 @@ type server struct {
 	key         crypto.PublicKey // of the client's certificate, nil without one
 	exchange    clientKeyExchange
 	psk         []byte
+
+	offer    *ClientHello
+	resuming *SavedSession // the session that is resumed, or is asked about; nil for a full handshake
+	tickets  bool          // a ticket was promised
 }
 
 type serverState uint8
 
 const (
 	awaitClientCertificate serverState = iota
+	awaitResumption
 	awaitClientKeyExchange
 	awaitPSK
 	awaitCertificateVerify
@@ -37,13 +42,13 @@ const (
 )
 
 func (s serverState) String() string {
-	return [...]string{"Certificate", "ClientKeyExchange", "a pre-shared key", "CertificateVerify", "a decision", "Finished"}[s]
+	return [...]string{"Certificate", "a decision", "ClientKeyExchange", "a pre-shared key", "CertificateVerify", "a decision", "Finished"}[s]
 }
 
 // NewServer answers a hello whose cookie was right. The machine exists even if
 // the hello cannot be served: then Err tells why and Output holds the alert.
 func NewServer(cfg *Config, verified *VerifiedHello, now time.Time) *Machine {
-	s := &server{}
+	s := &server{offer: verified.Hello}
 	m := newMachine(cfg, s, now)
 	m.out.plain.next = verified.sequence // RFC 6347 4.2.1
 	m.out.messageSeq = verified.seq
@@ -66,7 +71,7 @@ func (s *server) awaited() string { return s.awaits.String() }
 
 func (s *server) outOfOrder(*Machine, *fragment, time.Time) (bool, error) { return false, nil }
 
-// hello negotiates and sends the flight from ServerHello to ServerHelloDone.
+// hello checks a hello and answers it: by resuming a session or by a new one.
 func (s *server) hello(m *Machine, h *ClientHello, now time.Time) error {
 	if err := m.cfg.check(); err != nil {
 		return err
@@ -84,25 +89,44 @@ func (s *server) hello(m *Machine, h *ClientHello, now time.Time) error {
 	if h.renegotiates {
 		return errRenegotiates("client")
 	}
-	if err := s.choose(m, h); err != nil {
-		return err
-	}
 	session := &m.session
 	session.ClientRandom = h.Random
 	session.ServerRandom = newRandom()
 	session.ServerName = h.ServerName
 	session.ExtendedMaster = h.ExtendedMaster
-	session.ALPN = chooseALPN(h.ALPN, m.cfg.ALPN)
-	reply := serverHello{
+	session.ALPN = chooseALPN(h.ALPN, m.cfg.ALPN) // anew, also for a session that is resumed
+	saved, err := s.findSession(m, h, now)
+	switch {
+	case err != nil:
+		return err
+	case saved != nil:
+		return s.tryResumption(m, saved, now)
+	}
+	return s.fullHandshake(m, h, now)
+}
+
+// reply begins a ServerHello with what is the same for new and resumed sessions.
+func (s *server) reply(m *Machine, h *ClientHello) serverHello {
+	return serverHello{
 		version:           record.VersionDTLS12,
-		random:            session.ServerRandom,
+		random:            m.session.ServerRandom,
+		sessionID:         m.session.SessionID,
 		suite:             m.suite.ID,
-		pointFormats:      m.suite.ecdhe && h.hasPointFormats,
-		serverName:        s.named,
-		alpn:              session.ALPN,
+		alpn:              m.session.ALPN,
 		extendedMaster:    h.ExtendedMaster,
 		secureRenegotiate: h.SecureRenegotiate,
 	}
+}
+
+// fullHandshake sends the flight from ServerHello to ServerHelloDone.
+func (s *server) fullHandshake(m *Machine, h *ClientHello, now time.Time) error {
+	if err := s.choose(m, h); err != nil {
+		return err
+	}
+	reply := s.reply(m, h)
+	reply.pointFormats = m.suite.ecdhe && h.hasPointFormats
+	reply.serverName = s.named
+	s.promiseSession(m, h, &reply)
 	m.out.start(handshake.TypeClientHello)
 	m.addMessage(handshake.TypeServerHello, 0, reply.marshal())
 	if s.certificate != nil {
@@ -223,7 +247,7 @@ func (s *server) keysKnown(m *Machine, psk []byte, now time.Time) error {
 	if s.key != nil {
 		s.awaits = awaitCertificateVerify
 	}
-	return m.installKeys(premaster, now)
+	return m.newMaster(premaster, now)
 }
 
 // certificateVerify checks that the client has the key of its certificate
@@ -243,11 +267,19 @@ func (s *server) certificateVerify(m *Machine, msg *message) error {
 }
 
 func (s *server) answered(m *Machine, q Question, now time.Time) error {
+	switch {
+	case s.awaits == awaitResumption && s.resuming != nil:
+		return s.resume(m, now)
+	case s.awaits == awaitResumption:
+		return s.fullHandshake(m, s.offer, now)
+	}
 	switch q {
 	case AskPSK:
 		psk := s.psk
 		s.psk = nil
-		return s.keysKnown(m, psk, now)
+		err := s.keysKnown(m, psk, now)
+		m.keyProof = keyProof(&m.session.MasterSecret, psk)
+		return err
 	case AskCertificate:
 		s.awaits = awaitClientFinished
 	}
@@ -258,7 +290,12 @@ func (s *server) finished(m *Machine, msg *message, now time.Time) error {
 	if err := m.checkFinished(msg); err != nil {
 		return err
 	}
+	if s.resuming != nil { // the client has all of ours
+		m.finish(nil)
+		return nil
+	}
 	m.out.start(noRepetition)
+	s.keepSession(m, now)
 	if err := m.addFinished(); err != nil {
 		return err
 	}

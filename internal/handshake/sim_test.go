@@ -198,7 +198,6 @@ func (s *simulation) over() bool {
 
 // run goes on until both sides are done or have failed, or the time is over.
 func (s *simulation) run(limit time.Duration) {
-	last := &LastFlight{}
 	for s.pump(); !s.over() && s.now.Sub(s.start) < limit; s.pump() {
 		// What is next: a datagram that arrives, or a timer.
 		next := -1
@@ -236,7 +235,7 @@ func (s *simulation) run(limit time.Duration) {
 		s.arrived++
 		switch {
 		case !d.toServer:
-			s.client.Receive(d.datagram, s.now)
+			s.deliver(s.client, d.datagram)
 		case s.server == nil:
 			verified, reply := s.cookies.VerifyHello(d.datagram, []byte("192.0.2.1:1234"), nil, s.now)
 			if len(reply) > 0 {
@@ -245,24 +244,30 @@ func (s *simulation) run(limit time.Duration) {
 			if verified != nil {
 				s.server = NewServer(s.serverConfig, verified, s.now)
 			}
-		case s.server.Done():
-			// As a connection does it: the last flight again for each
-			// authenticated repetition of the client's Finished.
-			if last.messages == nil {
-				last = s.server.Session().LastFlight
-			}
-			if repeatsFinished(s.server.Session(), d.datagram) {
-				datagrams, err := last.Datagrams(s.server.Session().Sealer)
-				if err != nil {
-					panic(err)
-				}
-				for _, again := range datagrams {
-					s.post(again, false)
-				}
-			}
 		default:
-			s.server.Receive(d.datagram, s.now)
+			s.deliver(s.server, d.datagram)
 		}
+	}
+}
+
+// deliver gives a datagram to a machine, or to what its connection would do after
+// the handshake: the last flight again for each authenticated repetition of the
+// peer's Finished.
+func (s *simulation) deliver(m *Machine, datagram []byte) {
+	if !m.Done() {
+		m.Receive(datagram, s.now)
+		return
+	}
+	session := m.Session()
+	if session.LastFlight == nil || !repeatsFinished(session, datagram) {
+		return
+	}
+	datagrams, err := session.LastFlight.Datagrams(session.Sealer)
+	if err != nil {
+		panic(err)
+	}
+	for _, again := range datagrams {
+		s.post(again, m == s.client)
 	}
 }
 

@@ -61,16 +61,22 @@ func (m *Machine) finishedOf(client bool) *[finishedSize]byte {
 	return &m.session.ServerFinished
 }
 
-// installKeys derives the keys of epoch 1 from the premaster secret and takes up
-// the records that waited for them.
-func (m *Machine) installKeys(premaster []byte, now time.Time) error {
+// newMaster derives the master secret from the premaster secret, and the keys.
+func (m *Machine) newMaster(premaster []byte, now time.Time) error {
 	s := &m.session
 	master, err := m.suite.masterSecret(premaster, s.ExtendedMaster, m.transcript, &s.ClientRandom, &s.ServerRandom)
 	if err != nil {
 		return errInternal(err, "cannot derive the master secret")
 	}
 	copy(s.MasterSecret[:], master)
-	own, peers, err := m.suite.keys(master, &s.ClientRandom, &s.ServerRandom)
+	return m.installKeys(now)
+}
+
+// installKeys derives the keys of epoch 1 from the master secret and takes up the
+// records that waited for them.
+func (m *Machine) installKeys(now time.Time) error {
+	s := &m.session
+	own, peers, err := m.suite.keys(s.MasterSecret[:], &s.ClientRandom, &s.ServerRandom)
 	if err != nil {
 		return err
 	}
