@@ -85,6 +85,8 @@ func TestGraphRules(t *testing.T) {
 		{"pion's building blocks", checkForbidden, []string{"gdtls/internal/handshake: github.com/pion/dtls/v2/pkg/crypto/prf"}, fine},
 		{"pion's Conn", checkForbidden, []string{"gdtls/cmd/gdtls: github.com/pion/dtls/v2"}, "gdtls/cmd/gdtls > github.com/pion/dtls/v2: pion's Conn"},
 		{"pion's Conn by a detour", checkForbidden, []string{"gdtls/cmd/gdtls: example.org/webrtc", "example.org/webrtc: github.com/pion/dtls/v2"}, "gdtls/cmd/gdtls > example.org/webrtc > github.com/pion/dtls/v2"},
+		{"pion's Conn, measured", checkForbidden, []string{"gdtls/cmd/gdtls: gdtls/cmd/gdtls/internal/bench", "gdtls/cmd/gdtls/internal/bench: github.com/pion/dtls/v2"}, fine},
+		{"pion's Conn, measured and used", checkForbidden, []string{"gdtls/cmd/gdtls: gdtls/cmd/gdtls/internal/bench github.com/pion/dtls/v2", "gdtls/cmd/gdtls/internal/bench: github.com/pion/dtls/v2"}, "gdtls/cmd/gdtls > github.com/pion/dtls/v2: pion's Conn"},
 		{"random nonces", checkForbidden, []string{"gdtls/internal/record: github.com/pion/dtls/v2/pkg/crypto/ciphersuite"}, "CVE-2026-26014"},
 	}
 	for _, test := range tests {
