@@ -1,10 +1,11 @@
 // Command gdtls talks DTLS from the command line: a server for many peers, a
-// client, a demonstration of both, and certificates for trying them.
+// client, a demonstration of both, certificates for trying them, and measurements.
 //
 //	gdtls demo [--once] [--data DIR]
 //	gdtls serve --listen ADDR:PORT
 //	gdtls connect ADDR:PORT
 //	gdtls cert new|show|verify
+//	gdtls bench throughput|handshake|idle
 //
 // Every command prints for people, or with --json one JSON object a line for
 // programs. It exits with 0 only if what was asked for happened, with 2 if the

@@ -220,7 +220,11 @@ func parseEvent(t *testing.T, line string) object {
 		t.Errorf("not a JSON object: %q: %v", line, err)
 		return nil
 	}
-	schema, ok := schemas[e.name()]
+	kind := e.name()
+	if measured, ok := e["bench"].(string); ok { // each measurement has its own members
+		kind += " " + measured
+	}
+	schema, ok := schemas[kind]
 	if !ok {
 		t.Errorf("unknown event in %s", line)
 	}

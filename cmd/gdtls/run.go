@@ -27,6 +27,7 @@ type grammar struct {
 	Serve   serveCommand   `cmd:"" help:"Serve DTLS to any number of peers."`
 	Connect connectCommand `cmd:"" help:"Connect to a DTLS server, send to it and print what it answers."`
 	Cert    certCommand    `cmd:"" help:"Make, show and verify certificates."`
+	Bench   benchCommand   `cmd:"" help:"Measure speed and memory beside others."`
 }
 
 // environment is what a command works with.
