@@ -26,7 +26,7 @@ type DtlsClientConnection struct {
 // [conn.ParseIdentity] makes one from text. Nothing is sent before the handshake.
 // Without a base the error is IO error INVALID_ARGUMENT.
 func NewDtlsClientConnection(base datagram.DatagramBased, serverIdentity conn.SocketConnectable) (*DtlsClientConnection, error) {
-	r := &role{identity: serverIdentity, validation: conn.CertificateValidateAll}
+	r := &role{identity: serverIdentity, validation: conn.CertificateValidateAll, sessions: conn.DefaultSessionCache()}
 	var err error
 	if r.connection, err = conn.New(base, r); err != nil {
 		return nil, err
@@ -72,6 +72,17 @@ func (c *DtlsClientConnection) AcceptedCAs() [][]byte {
 	return slices.Clone(c.role.accepted)
 }
 
+// SetSessionCache sets where the connection finds a session to resume with the same
+// server identity and own certificate, and where it keeps its own; nil: nowhere. The
+// default is conn.DefaultSessionCache. A client that resumes a session must go on
+// reading until the server is through with its handshake too, as must a server in a
+// full handshake: that is how it hears that its last datagram was lost.
+func (c *DtlsClientConnection) SetSessionCache(cache *conn.SessionCache) {
+	c.role.mu.Lock()
+	defer c.role.mu.Unlock()
+	c.role.sessions = cache
+}
+
 // role is what a client adds to the connection.
 type role struct {
 	connection *conn.DtlsConnection // constant
@@ -80,12 +91,19 @@ type role struct {
 	identity   conn.SocketConnectable
 	validation conn.TlsCertificateFlags
 	accepted   [][]byte
+	sessions   *conn.SessionCache // nil: none
 }
 
 var _ conn.Role = (*role)(nil)
 
 func (r *role) IsServer() bool                  { return false }
 func (r *role) Hello() *handshake.VerifiedHello { return nil }
+
+func (r *role) SessionCache() *conn.SessionCache {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.sessions
+}
 
 func (r *role) Configure(config *handshake.Config) {
 	if identity := r.Identity(); identity != nil {

@@ -34,6 +34,8 @@ type Role interface {
 	// CertificateRequested is called on a client that was asked for a certificate,
 	// with the names of the CAs that the server accepts (G103).
 	CertificateRequested(authorities [][]byte)
+	// SessionCache is where a client keeps its sessions; nil: nowhere.
+	SessionCache() *SessionCache
 }
 
 // DtlsConnection is a DTLS 1.2 connection over a [datagram.DatagramBased], and a
@@ -62,6 +64,7 @@ type settings struct {
 	certificate        *TlsCertificate
 	database           TlsDatabase
 	rare               *rareSettings // nil: none of them is set; what it points to is not changed
+	fullHandshakes     bool          // no session is resumed
 	ignoreCloseNotify  bool          // require-close-notify is FALSE
 	databaseChosen     bool          // SetDatabase was called: nil means none, not the default
 	certificateMissing bool          // client: asked for a certificate, had none
@@ -231,6 +234,23 @@ func (c *DtlsConnection) SetRequireCloseNotify(required bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.settings.ignoreCloseNotify = !required
+}
+
+// SessionResumptionEnabled tells whether sessions may be resumed
+// (session-resumption-enabled of glib-networking). The default is true.
+func (c *DtlsConnection) SessionResumptionEnabled() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return !c.settings.fullHandshakes
+}
+
+// SetSessionResumptionEnabled sets whether the next handshake may resume a session,
+// and whether its own may be resumed later. A client needs a server identity for
+// that, and a server what [gdtls/serverconn.Sessions] describes.
+func (c *DtlsConnection) SetSessionResumptionEnabled(enabled bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.settings.fullHandshakes = !enabled
 }
 
 // AdvertisedProtocols are the application protocols for ALPN (advertised-protocols, G058).

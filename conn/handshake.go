@@ -77,6 +77,7 @@ func (c *DtlsConnection) runHandshake(ctx context.Context, deadline time.Time, l
 	}
 	c.claims.release(opHandshake)
 	if err == nil {
+		d.notifyResumed()
 		c.notifyNegotiated()
 	}
 	return err

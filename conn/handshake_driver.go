@@ -25,6 +25,8 @@ type driver struct {
 	machine  *handshake.Machine
 	config   *handshake.Config
 	foreign  int // datagrams that were not DTLS, before there was a machine
+
+	resumption resumption
 }
 
 // cookies serves all servers of the process that have no listener.
@@ -81,6 +83,12 @@ func (d *driver) configure() error {
 		}
 	}
 	c.role.Configure(d.config)
+	switch {
+	case s.fullHandshakes:
+		d.config.Sessions = nil
+	case !c.role.IsServer():
+		d.offerSession(s.certificates())
+	}
 	return nil
 }
 
@@ -118,12 +126,14 @@ func (d *driver) settle() (bool, error) {
 	for {
 		err := d.flush()
 		if failure := m.Err(); failure != nil {
+			d.keepSession()
 			return false, d.c.failure(failure) // whether or not its alert could be sent
 		}
 		if err != nil {
 			return false, err
 		}
 		if m.Done() {
+			d.keepSession()
 			d.c.establish(m.Session())
 			return true, nil
 		}

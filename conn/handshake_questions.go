@@ -1,12 +1,26 @@
 package conn
 
-import "gdtls/internal/handshake"
+import (
+	"github.com/pion/dtls/v2/pkg/protocol/alert"
+
+	"gdtls/internal/handshake"
+)
+
+// errNotAgain has a server make a full handshake, in which the client's certificate
+// is judged as any other.
+var errNotAgain = handshake.NewError(handshake.KindBadCertificate, alert.BadCertificate, "the client's session is not resumed")
 
 // judge verifies the peer's certificate and asks the handlers of
 // accept-certificate if they are to decide. The properties are set and notified
 // before the handshake goes on (G196).
 func (d *driver) judge() (*handshake.Error, error) {
 	c := d.c
+	if saved := d.machine.Resuming(); saved != nil {
+		if !d.acceptableAgain(saved) {
+			return errNotAgain, nil
+		}
+		return nil, nil
+	}
 	chain, err := newPeerCertificate(d.machine.PeerChain())
 	if err != nil {
 		return nil, err
@@ -30,6 +44,7 @@ func (d *driver) judge() (*handshake.Error, error) {
 	c.negotiated.peerCertificate, c.negotiated.errors = chain, flags
 	c.mu.Unlock()
 	c.Notify(PropertyPeerCertificate, PropertyPeerCertificateErrors)
+	d.machine.Session().PeerErrors = uint32(flags)
 	if accepted {
 		return nil, nil
 	}

@@ -156,11 +156,16 @@ func (c *DtlsConnection) receive(ctx context.Context, messages []datagram.InputM
 // take fills messages with what was fetched.
 func (c *DtlsConnection) take(messages []datagram.InputMessage) (int, error) {
 	for n := range messages {
-		data, ok, err := c.nextMessage()
+		m := &messages[n]
+		var room []byte // to decrypt into without a copy
+		if len(m.Vectors) > 0 {
+			room = m.Vectors[0]
+		}
+		data, ok, err := c.nextMessage(room)
 		if !ok || err != nil {
 			return n, err
 		}
-		scatter(&messages[n], data)
+		scatter(m, data)
 	}
 	return len(messages), nil
 }
@@ -229,8 +234,8 @@ func (c *DtlsConnection) settleInbox() {
 }
 
 // nextMessage gives the next application message of what was fetched, valid until
-// the next call.
-func (c *DtlsConnection) nextMessage() (data []byte, ok bool, err error) {
+// the next call. It lies in room if that is long enough.
+func (c *DtlsConnection) nextMessage(room []byte) (data []byte, ok bool, err error) {
 	if len(c.rx.early) > 0 {
 		data, c.rx.early = c.rx.early[0], c.rx.early[1:]
 		return data, true, nil
@@ -253,7 +258,7 @@ func (c *DtlsConnection) nextMessage() (data []byte, ok bool, err error) {
 			c.stats.dropped.Add(1)
 			continue
 		}
-		if data, ok, err = c.open(&rec); ok || err != nil {
+		if data, ok, err = c.open(&rec, room); ok || err != nil {
 			return data, ok, err
 		}
 	}
@@ -262,9 +267,12 @@ func (c *DtlsConnection) nextMessage() (data []byte, ok bool, err error) {
 
 // open takes one record of an established connection. Only what is authenticated
 // counts; the rest is dropped in silence (RFC 6347 4.1.2.7).
-func (c *DtlsConnection) open(rec *record.Record) (data []byte, ok bool, err error) {
+func (c *DtlsConnection) open(rec *record.Record, room []byte) (data []byte, ok bool, err error) {
 	typ := rec.Type
-	content, err := c.rx.opener.Open(rec)
+	if typ != record.TypeApplicationData {
+		room = nil // none of the caller's business
+	}
+	content, err := c.rx.opener.OpenInto(room, rec)
 	switch err {
 	case nil:
 	case record.ErrReplayed:
@@ -373,11 +381,15 @@ func (c *DtlsConnection) idle(ctx context.Context, op operation) error {
 	return nil
 }
 
-// scatter puts data into the vectors of a message.
+// scatter puts data into the vectors of a message, unless it lies there already.
 func scatter(m *datagram.InputMessage, data []byte) {
 	n := 0
 	for _, v := range m.Vectors {
 		if n == len(data) {
+			break
+		}
+		if n == 0 && len(v) >= len(data) && &v[0] == &data[0] {
+			n = len(data)
 			break
 		}
 		n += copy(v, data[n:])

@@ -24,7 +24,8 @@ type sender struct {
 	notified bool        // our close_notify is out
 }
 
-// lastFlight is the end of a server's handshake.
+// lastFlight is the end of a handshake: the server's, or the client's if a session
+// was resumed.
 type lastFlight struct {
 	flight   *machine.LastFlight
 	repeated time.Time // when it was last

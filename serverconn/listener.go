@@ -100,6 +100,11 @@ func (l *DtlsListener) Accept(ctx context.Context) (*DtlsServerConnection, error
 	}
 }
 
+// SetCookieKeys sets the keys of the cookies by which peers show their address, for
+// several nodes behind one address: the first makes cookies, all are good. Without
+// a call, or with none, they are random, and replaced every two minutes.
+func (l *DtlsListener) SetCookieKeys(keys ...[32]byte) { l.cookies.SetKeys(time.Now(), keys...) }
+
 // LocalAddress is the address of the base, if it knows it.
 func (l *DtlsListener) LocalAddress() datagram.Address {
 	if base, ok := l.base.(interface{ LocalAddress() datagram.Address }); ok {
@@ -212,6 +217,7 @@ func (l *DtlsListener) serve(p *peer, hello *handshake.VerifiedHello) {
 		l.forget(p)
 		return
 	}
+	c.SetSessions(l.config.sessions)
 	ctx, cancel := context.WithTimeout(l.serving, l.config.handshakeTimeout)
 	defer cancel()
 	if err = l.handshake(ctx, p, c); err == nil {

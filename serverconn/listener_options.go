@@ -15,6 +15,7 @@ type listenerConfig struct {
 	queueDatagrams   int
 	queueBytes       int
 	receiveMemory    int64
+	sessions         *Sessions                          // nil: none
 	failed           func(*DtlsServerConnection, error) // nil: nobody asks
 }
 
@@ -27,6 +28,7 @@ func newListenerConfig(options []ListenerOption) listenerConfig {
 		queueDatagrams:   256,
 		queueBytes:       1 << 19,
 		receiveMemory:    1 << 26,
+		sessions:         NewSessions(nil),
 	}
 	for _, option := range options {
 		option(&c)
@@ -93,6 +95,12 @@ func WithReceiveQueue(datagrams, bytes int) ListenerOption {
 // 0 and less mean the default, 64 MiB.
 func WithReceiveMemory(bytes int64) ListenerOption {
 	return func(c *listenerConfig) { setPositive(&c.receiveMemory, bytes) }
+}
+
+// WithSessions sets what the listener remembers of its clients, so that they may
+// resume a session; nil: nothing. The default is one of its own.
+func WithSessions(sessions *Sessions) ListenerOption {
+	return func(c *listenerConfig) { c.sessions = sessions }
 }
 
 // WithHandshakeFailed sets a function that is told of every handshake that was

@@ -78,12 +78,22 @@ func (c *DtlsServerConnection) SetPskIdentityHint(hint []byte) {
 	c.role.hint = slices.Clone(hint)
 }
 
+// SetSessions sets what the server remembers of its clients, so that they may
+// resume a session; nil, the default, is nothing. Connections of a listener share
+// that of the listener.
+func (c *DtlsServerConnection) SetSessions(sessions *Sessions) {
+	c.role.mu.Lock()
+	defer c.role.mu.Unlock()
+	c.role.sessions = sessions
+}
+
 // role is what a server adds to the connection.
 type role struct {
 	mu          sync.Mutex
 	mode        conn.TlsAuthenticationMode
 	authorities [][]byte
 	hint        []byte
+	sessions    *Sessions                // nil: none
 	hello       *handshake.VerifiedHello // the listener's; nil once used
 }
 
@@ -92,6 +102,7 @@ var _ conn.Role = (*role)(nil)
 func (r *role) IsServer() bool                           { return true }
 func (r *role) Identity() conn.SocketConnectable         { return nil }
 func (r *role) CertificateRequested([][]byte)            {}
+func (r *role) SessionCache() *conn.SessionCache         { return nil }
 func (r *role) Acceptable(conn.TlsCertificateFlags) bool { return false } // only handlers accept (G087)
 
 func (r *role) Hello() *handshake.VerifiedHello {
@@ -113,4 +124,7 @@ func (r *role) Configure(config *handshake.Config) {
 	}
 	config.CertificateAuthorities = r.authorities
 	config.PSKHint = r.hint
+	if r.sessions != nil {
+		config.Sessions = r.sessions.machine
+	}
 }

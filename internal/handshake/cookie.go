@@ -30,33 +30,54 @@ type Cookies struct {
 
 // cookieSecrets are not changed once published.
 type cookieSecrets struct {
-	current, previous *cookieSecret
-	since             time.Time
+	current *cookieSecret   // makes cookies
+	older   []*cookieSecret // whose cookies are good too
+	since   time.Time
+	fixed   bool // they were set, and are not replaced by themselves
 }
 
 // NewCookies makes a random secret.
 func NewCookies(now time.Time) *Cookies {
 	c := &Cookies{}
-	c.secrets.Store(&cookieSecrets{current: newCookieSecret(), previous: newCookieSecret(), since: now})
+	c.secrets.Store(&cookieSecrets{current: randomCookieSecret(), since: now})
 	return c
+}
+
+// SetKeys sets the secrets for several nodes behind one address, of which any may
+// get the hello that answers another's request: cookies are made with the first key
+// and good with any. Who sets keys changes them, once in a while. With none, random
+// ones are made again.
+func (c *Cookies) SetKeys(now time.Time, keys ...[32]byte) {
+	next := &cookieSecrets{since: now, fixed: len(keys) > 0}
+	for i := range keys {
+		next.older = append(next.older, newCookieSecret(keys[i][:]))
+	}
+	if next.fixed {
+		next.current, next.older = next.older[0], next.older[1:]
+	} else {
+		next.current = randomCookieSecret()
+	}
+	c.rotate.Lock()
+	defer c.rotate.Unlock()
+	c.secrets.Store(next)
 }
 
 // at gives the secrets for a time; the first to come after their lifetime
 // replaces them.
 func (c *Cookies) at(now time.Time) *cookieSecrets {
 	s := c.secrets.Load()
-	if now.Sub(s.since) < cookieLifetime || !c.rotate.TryLock() {
+	if s.fixed || now.Sub(s.since) < cookieLifetime || !c.rotate.TryLock() {
 		return s
 	}
 	defer c.rotate.Unlock()
 	s = c.secrets.Load()
 	age := now.Sub(s.since)
-	if age < cookieLifetime {
+	if s.fixed || age < cookieLifetime {
 		return s
 	}
-	next := &cookieSecrets{current: newCookieSecret(), previous: s.current, since: now}
-	if age >= 2*cookieLifetime { // nobody came for so long: what it made is too old
-		next.previous = newCookieSecret()
+	next := &cookieSecrets{current: randomCookieSecret(), since: now}
+	if age < 2*cookieLifetime { // else nobody came for so long, and what it made is too old
+		next.older = []*cookieSecret{s.current}
 	}
 	c.secrets.Store(next)
 	return next
@@ -98,8 +119,10 @@ func (c *Cookies) VerifyHello(datagram, peer, dst []byte, now time.Time) (verifi
 		return newVerifiedHello(&rec, &f), nil
 	}
 	if len(covered.cookie) == len(right) {
-		if old := secrets.previous.cookie(peer, &covered); hmac.Equal(covered.cookie, old[:]) {
-			return newVerifiedHello(&rec, &f), nil
+		for _, secret := range secrets.older {
+			if old := secret.cookie(peer, &covered); hmac.Equal(covered.cookie, old[:]) {
+				return newVerifiedHello(&rec, &f), nil
+			}
 		}
 	}
 	var body [3 + sha256.Size]byte
@@ -159,9 +182,13 @@ type cookieMAC struct {
 	sum  [sha256.Size]byte
 }
 
-func newCookieSecret() *cookieSecret {
+func randomCookieSecret() *cookieSecret {
 	secret := make([]byte, sha256.Size)
 	rand.Read(secret)
+	return newCookieSecret(secret)
+}
+
+func newCookieSecret(secret []byte) *cookieSecret {
 	return &cookieSecret{macs: sync.Pool{New: func() any { return &cookieMAC{Hash: hmac.New(sha256.New, secret)} }}}
 }
 

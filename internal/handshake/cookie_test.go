@@ -277,3 +277,38 @@ func TestVerifyHelloAllocations(t *testing.T) {
 		t.Error("the right cookie was refused")
 	}
 }
+
+// TestCookieKeys asserts how nodes share and rotate keys.
+func TestCookieKeys(t *testing.T) {
+	one, two := [32]byte{1}, [32]byte{2}
+	node := func(keys ...[32]byte) *Cookies {
+		c := NewCookies(puppetStart)
+		c.SetKeys(puppetStart, keys...)
+		return c
+	}
+	h := helloWithCookie(t, node(one), puppetStart)
+	hello := helloDatagram(1, 1, h.marshal())
+	for _, test := range []struct {
+		name    string
+		cookies *Cookies
+		after   time.Duration
+		good    bool
+	}{
+		{"same key", node(one), 0, true},
+		{"same key, later", node(one), time.Hour, true},
+		{"older key", node(two, one), time.Hour, true},
+		{"other key", node(two), 0, false},
+		{"random key", node(), 0, false},
+	} {
+		verified, reply := test.cookies.VerifyHello(hello, puppetAddress, nil, puppetStart.Add(test.after))
+		if (verified != nil) != test.good || (reply == nil) != test.good {
+			t.Errorf("%s: verified %v", test.name, verified != nil)
+		}
+	}
+	c := node(one)
+	c.SetKeys(puppetStart)
+	first := c.secrets.Load().current
+	if c.at(puppetStart.Add(cookieLifetime)).current == first {
+		t.Error("random keys are not replaced after others had been set")
+	}
+}

@@ -50,9 +50,7 @@ func NewSessions(store SessionStore) *Sessions {
 }
 
 // SetTicketKeys sets the keys that seal sessions, for several nodes that share them
-// or to survive a restart: the first seals, all of them open. To rotate, put a new
-// one in front on one node after the other, and drop the last once the lifetime is
-// over. Without a call, or with no key, keys are random and rotate by themselves.
+// or to survive a restart: the first seals, all of them open. Without a call, or with no key, keys are random and rotate by themselves.
 func (s *Sessions) SetTicketKeys(keys ...[32]byte) {
 	made := make([]*ticketKey, len(keys))
 	for i := range keys {
