@@ -182,7 +182,7 @@ func (t *benchThroughput) Run(env *environment) error {
 // benchHandshake is "gdtls bench handshake".
 type benchHandshake struct {
 	Peer []string `default:"gdtls,pion,openssl" placeholder:"A,B" help:"Who is measured. (default: ${default})"`
-	Kind []string `enum:"full,resumed" default:"full" placeholder:"full,resumed" help:"Handshakes by certificate, and those that resume a session. (default: ${default})"`
+	Kind []string `enum:"full,resumed" default:"full,resumed" placeholder:"full,resumed" help:"Handshakes by certificate, and those that resume a session. (default: ${default})"`
 	timing
 	measurement
 }

@@ -2,6 +2,7 @@ package bench
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"net"
 	"strings"
@@ -173,5 +174,42 @@ func TestAEAD(t *testing.T) {
 	slots[2][0] ^= 1
 	if _, err := server.receive(); err == nil {
 		t.Error("a changed record was opened")
+	}
+}
+
+// Handshakes that were to be resumed and were not are no measurement.
+func TestNotResumed(t *testing.T) {
+	for _, resumed := range []bool{true, false} {
+		s := &shaker{
+			ctx: t.Context(),
+			between: func(client, server *net.UDPConn) sides {
+				nothing := func(context.Context) error { return nil }
+				return sides{client: nothing, server: nothing, resumed: func() bool { return resumed }, close: func() {
+					client.Close()
+					server.Close()
+				}}
+			},
+			resumed: true,
+		}
+		h, err := s.round(1)
+		if errors.Is(err, errNotResumed) == resumed || resumed && h.count != group {
+			t.Errorf("resumed %v: %+v, %v", resumed, h, err)
+		}
+	}
+}
+
+// When one side's handshake fails, the other does not wait for it.
+func TestFailedHandshake(t *testing.T) {
+	cause := errors.New("the cause")
+	waits := func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }
+	fails := func(context.Context) error { return cause }
+	if err := both(t.Context(), waits, fails); !errors.Is(err, cause) {
+		t.Errorf("both: %v", err)
+	}
+	s := &shaker{ctx: t.Context(), between: func(client, server *net.UDPConn) sides {
+		return sides{client: fails, server: waits, close: func() { client.Close(); server.Close() }}
+	}}
+	if _, err := s.round(1); !errors.Is(err, cause) {
+		t.Errorf("a round: %v", err)
 	}
 }

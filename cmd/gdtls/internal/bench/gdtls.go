@@ -18,6 +18,7 @@ func (b *Bench) newClient(base datagram.DatagramBased) (*clientconn.DtlsClientCo
 		return nil, err
 	}
 	client.SetDatabase(b.database)
+	client.SetSessionCache(nil)
 	return client, client.SetCiphersuites(suite)
 }
 
@@ -82,28 +83,37 @@ func socketMover(client, server *net.UDPConn, s Setting) mover {
 	return newFlow(newMessageEnd(one, s.Size+overhead, s.Batch, one.Close), newMessageEnd(two, s.Size+overhead, s.Batch, two.Close), s, !s.Echo)
 }
 
-// gdtlsSides makes a handshake of gdtls.
-func (b *Bench) gdtlsSides(client, server *net.UDPConn) sides {
-	one, two := datagram.New(client), datagram.New(server)
-	var c *clientconn.DtlsClientConnection
-	var s *serverconn.DtlsServerConnection
-	return sides{
-		client: func(ctx context.Context) (err error) {
-			if c, err = b.newClient(one); err != nil {
-				return err
-			}
-			return c.Handshake(ctx)
-		},
-		server: func(ctx context.Context) (err error) {
-			if s, err = serverconn.NewDtlsServerConnection(two, b.server); err != nil {
-				return err
-			}
-			return s.Handshake(ctx)
-		},
-		resumed: func() bool { return c.IsResumed() && s.IsResumed() },
-		close: func() { // without a word to the other side, which is closed, too
-			one.Close()
-			two.Close()
-		},
+// gdtlsSides makes handshakes of gdtls.
+func (b *Bench) gdtlsSides(resumed bool) func(client, server *net.UDPConn) sides {
+	var cache *conn.SessionCache
+	var sessions *serverconn.Sessions
+	if resumed {
+		cache, sessions = conn.NewSessionCache(1), serverconn.NewSessions(nil)
+	}
+	return func(client, server *net.UDPConn) sides {
+		one, two := datagram.New(client), datagram.New(server)
+		var c *clientconn.DtlsClientConnection
+		var s *serverconn.DtlsServerConnection
+		return sides{
+			client: func(ctx context.Context) (err error) {
+				if c, err = b.newClient(one); err != nil {
+					return err
+				}
+				c.SetSessionCache(cache)
+				return c.Handshake(ctx)
+			},
+			server: func(ctx context.Context) (err error) {
+				if s, err = serverconn.NewDtlsServerConnection(two, b.server); err != nil {
+					return err
+				}
+				s.SetSessions(sessions)
+				return s.Handshake(ctx)
+			},
+			resumed: func() bool { return c.IsResumed() && s.IsResumed() },
+			close: func() { // without a word to the other side, which is closed, too
+				one.Close()
+				two.Close()
+			},
+		}
 	}
 }

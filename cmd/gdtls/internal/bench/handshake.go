@@ -143,7 +143,7 @@ func (b *Bench) shake(ctx context.Context, peers []string, kind string, plan Han
 func (b *Bench) handshaker(ctx context.Context, peer string, resumed bool) (handshaker, error) {
 	switch peer {
 	case GDTLS:
-		return &shaker{ctx, b.gdtlsSides, resumed, false}, nil
+		return &shaker{ctx, b.gdtlsSides(resumed), resumed, false}, nil
 	case Pion:
 		return &shaker{ctx, b.pionSides(resumed), resumed, false}, nil
 	default: // OpenSSL
