@@ -156,16 +156,11 @@ func (c *DtlsConnection) receive(ctx context.Context, messages []datagram.InputM
 // take fills messages with what was fetched.
 func (c *DtlsConnection) take(messages []datagram.InputMessage) (int, error) {
 	for n := range messages {
-		m := &messages[n]
-		var room []byte // to decrypt into without a copy
-		if len(m.Vectors) > 0 {
-			room = m.Vectors[0]
-		}
-		data, ok, err := c.nextMessage(room)
+		data, ok, err := c.nextMessage()
 		if !ok || err != nil {
 			return n, err
 		}
-		scatter(m, data)
+		scatter(&messages[n], data)
 	}
 	return len(messages), nil
 }
@@ -234,8 +229,8 @@ func (c *DtlsConnection) settleInbox() {
 }
 
 // nextMessage gives the next application message of what was fetched, valid until
-// the next call. It lies in room if that is long enough.
-func (c *DtlsConnection) nextMessage(room []byte) (data []byte, ok bool, err error) {
+// the next call.
+func (c *DtlsConnection) nextMessage() (data []byte, ok bool, err error) {
 	if len(c.rx.early) > 0 {
 		data, c.rx.early = c.rx.early[0], c.rx.early[1:]
 		return data, true, nil
@@ -258,7 +253,7 @@ func (c *DtlsConnection) nextMessage(room []byte) (data []byte, ok bool, err err
 			c.stats.dropped.Add(1)
 			continue
 		}
-		if data, ok, err = c.open(&rec, room); ok || err != nil {
+		if data, ok, err = c.open(&rec); ok || err != nil {
 			return data, ok, err
 		}
 	}
@@ -267,12 +262,9 @@ func (c *DtlsConnection) nextMessage(room []byte) (data []byte, ok bool, err err
 
 // open takes one record of an established connection. Only what is authenticated
 // counts; the rest is dropped in silence (RFC 6347 4.1.2.7).
-func (c *DtlsConnection) open(rec *record.Record, room []byte) (data []byte, ok bool, err error) {
+func (c *DtlsConnection) open(rec *record.Record) (data []byte, ok bool, err error) {
 	typ := rec.Type
-	if typ != record.TypeApplicationData {
-		room = nil // none of the caller's business
-	}
-	content, err := c.rx.opener.OpenInto(room, rec)
+	content, err := c.rx.opener.Open(rec)
 	switch err {
 	case nil:
 	case record.ErrReplayed:
@@ -381,15 +373,11 @@ func (c *DtlsConnection) idle(ctx context.Context, op operation) error {
 	return nil
 }
 
-// scatter puts data into the vectors of a message, unless it lies there already.
+// scatter puts data into the vectors of a message.
 func scatter(m *datagram.InputMessage, data []byte) {
 	n := 0
 	for _, v := range m.Vectors {
 		if n == len(data) {
-			break
-		}
-		if n == 0 && len(v) >= len(data) && &v[0] == &data[0] {
-			n = len(data)
 			break
 		}
 		n += copy(v, data[n:])
