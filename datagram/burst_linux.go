@@ -92,7 +92,7 @@ func (c *sysCall) receiveBurst(fd uintptr, messages []InputMessage, flags MsgFla
 			break
 		}
 		before := len(b.iovecs)
-		b.iovecs = appendVectors(b.iovecs, vectors)
+		b.iovecs = appendVectors(b.iovecs, before, vectors)
 		h := &b.headers[i]
 		h.Msghdr = unix.Msghdr{Name: (*byte)(unsafe.Pointer(&b.names[i])), Namelen: unix.SizeofSockaddrAny}
 		h.SetIovlen(len(b.iovecs) - before)
@@ -182,7 +182,7 @@ func (c *sysCall) addRun(b *burst, messages []OutputMessage) (int, error) {
 		header.Name, header.Namelen = (*byte)(unsafe.Pointer(name)), length
 	}
 	before := len(b.iovecs)
-	b.iovecs = appendVectors(b.iovecs, first.Vectors)
+	b.iovecs = appendVectors(b.iovecs, before, first.Vectors)
 	each := size(first.Vectors)
 	n, total := 1, each
 	if each > 0 && each <= int(c.offload.segment.Load()) {
@@ -193,7 +193,7 @@ func (c *sysCall) addRun(b *burst, messages []OutputMessage) (int, error) {
 				len(b.iovecs)-before+len(m.Vectors) > maxIovecs || m.Address != first.Address {
 				break
 			}
-			b.iovecs = appendVectors(b.iovecs, m.Vectors)
+			b.iovecs = appendVectors(b.iovecs, before, m.Vectors)
 			total += length
 			n++
 			if length < each {

@@ -109,22 +109,35 @@ func (c *sysCall) load(vectors [][]byte) error {
 	if len(vectors) > MaxVectors {
 		return tooManyVectors(len(vectors))
 	}
-	c.iovecs = appendVectors(c.iovecs[:0], vectors)
+	c.iovecs = appendVectors(c.iovecs[:0], 0, vectors)
 	c.header.Iov = unsafe.SliceData(c.iovecs)
 	c.header.SetIovlen(len(c.iovecs))
 	return nil
 }
 
-// appendVectors appends what of the vectors is not empty.
-func appendVectors(iovecs []unix.Iovec, vectors [][]byte) []unix.Iovec {
+// appendVectors appends what of the vectors is not empty, for a message or a run of
+// them that begins at the index. What follows in memory what comes before it becomes
+// one with that: the kernel takes its time for each.
+func appendVectors(iovecs []unix.Iovec, first int, vectors [][]byte) []unix.Iovec {
 	for _, v := range vectors {
-		if len(v) > 0 {
-			iov := unix.Iovec{Base: unsafe.SliceData(v)}
-			iov.SetLen(len(v))
-			iovecs = append(iovecs, iov)
+		if len(v) == 0 {
+			continue
 		}
+		if last := len(iovecs) - 1; last >= first && follows(&iovecs[last], v) {
+			iovecs[last].SetLen(int(iovecs[last].Len) + len(v))
+			continue
+		}
+		iov := unix.Iovec{Base: unsafe.SliceData(v)}
+		iov.SetLen(len(v))
+		iovecs = append(iovecs, iov)
 	}
 	return iovecs
+}
+
+// follows reports whether v begins where the buffer ends. It compares numbers: what
+// lies there need not be part of the same allocation.
+func follows(buffer *unix.Iovec, v []byte) bool {
+	return uintptr(unsafe.Pointer(buffer.Base))+uintptr(buffer.Len) == uintptr(unsafe.Pointer(unsafe.SliceData(v)))
 }
 
 // unload lets go of the caller's memory.

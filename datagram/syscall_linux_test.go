@@ -4,8 +4,10 @@ import (
 	"errors"
 	"net"
 	"net/netip"
+	"slices"
 	"testing"
 	"time"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -46,5 +48,23 @@ func TestUnixPath(t *testing.T) {
 		if n, err := p.a.SendMessages(t.Context(), []OutputMessage{{Address: to}}, MsgNone, time.Second); n != 0 || !errors.Is(err, ErrInvalidArgument) {
 			t.Error(n, err)
 		}
+	}
+}
+
+// What follows each other in memory is one buffer for the kernel, but never across
+// the messages of a receive, and empty vectors are none.
+func TestJoinedVectors(t *testing.T) {
+	slab := make([]byte, 100)
+	vectors := [][]byte{slab[:10], slab[10:10], slab[10:30], slab[31:40], slab[20:31], slab[40:50]}
+	iovecs := appendVectors(nil, 0, vectors)
+	iovecs = appendVectors(iovecs, len(iovecs), [][]byte{slab[50:60], nil, slab[60:]})
+	want := [][2]int{{0, 30}, {31, 40}, {20, 31}, {40, 50}, {50, 100}}
+	var got [][2]int
+	for _, v := range iovecs {
+		from := int(uintptr(unsafe.Pointer(v.Base)) - uintptr(unsafe.Pointer(&slab[0])))
+		got = append(got, [2]int{from, from + int(v.Len)})
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("the kernel gets %v, not %v", got, want)
 	}
 }

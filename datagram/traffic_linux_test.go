@@ -16,6 +16,7 @@ type traffic struct {
 	random    *rand.Rand
 	sender    *Socket
 	receivers []*receiver
+	slab      []byte
 }
 
 type receiver struct {
@@ -58,8 +59,14 @@ func (s *traffic) send() {
 	}
 }
 
+// payload makes bytes that often follow in memory those of the one before, which
+// makes the vectors of a run one for the kernel.
 func (s *traffic) payload(size int) []byte {
-	b := make([]byte, size)
+	if len(s.slab) < size || s.random.IntN(8) == 0 {
+		s.slab = make([]byte, 1<<16)
+	}
+	b := s.slab[:size:size]
+	s.slab = s.slab[size:]
 	for i := range b {
 		b[i] = byte(s.random.Uint32())
 	}
