@@ -98,6 +98,7 @@ func (s *side) configure(t *testing.T, o options) {
 	if o.credential != nil {
 		s.SetCertificate(o.credential.ours(t))
 	}
+	s.SetSessionResumptionEnabled(false)
 	s.SetDatabase(nil)
 	if o.trust != nil {
 		s.SetDatabase(databaseOf(t, o.trust))
@@ -179,10 +180,12 @@ func (s *side) expectClose(t *testing.T) {
 	}
 }
 
-func (s *side) receive() (string, int, error) {
+func (s *side) receive() (string, int, error) { return s.receiveWithin(patience) }
+
+func (s *side) receiveWithin(limit time.Duration) (string, int, error) {
 	buffer := make([]byte, 1<<15)
 	messages := []datagram.InputMessage{{Vectors: [][]byte{buffer}}}
-	n, err := s.ReceiveMessages(context.Background(), messages, 0, patience)
+	n, err := s.ReceiveMessages(context.Background(), messages, 0, limit)
 	return string(buffer[:messages[0].BytesReceived]), n, err
 }
 

@@ -17,7 +17,12 @@ import (
 // gnutls is GnuTLS's gnutls-cli and gnutls-serv.
 type gnutls struct{}
 
-func (gnutls) lacks(server bool, o options) string {
+func (gnutls) traits() traits {
+	return traits{silentOnMissing: true, silentOnSuites: true, deaf: true, lenient: true}
+}
+func (gnutls) version(t *testing.T) string { return versionOf(t, "gnutls-cli", "--version") }
+
+func (gnutls) lacks(server bool, o, _ options) string {
 	switch {
 	case isRFC8442(o.suite):
 		return "GnuTLS has no ECDHE_PSK with AES-GCM or AES-CCM"

@@ -17,5 +17,9 @@ func TestMain(m *testing.M) {
 			panic(err)
 		}
 	}
-	os.Exit(m.Run())
+	code := m.Run()
+	if err := os.RemoveAll(programs()); err != nil {
+		panic(err)
+	}
+	os.Exit(code)
 }

@@ -1,7 +1,7 @@
 package interop
 
 import (
-	"crypto/ed25519"
+	"crypto/x509"
 	"fmt"
 	"net/netip"
 	"regexp"
@@ -17,14 +17,15 @@ import (
 // openssl is OpenSSL's s_client and s_server.
 type openssl struct{}
 
-func (openssl) lacks(server bool, o options) string {
+func (openssl) traits() traits              { return traits{acknowledgesName: true} }
+func (openssl) version(t *testing.T) string { return versionOf(t, "openssl", "version") }
+
+func (openssl) lacks(server bool, o, _ options) string {
 	if isRFC8442(o.suite) {
 		return "OpenSSL has no ECDHE_PSK with AES-GCM or AES-CCM"
 	}
-	if c := o.credential; c != nil && server {
-		if _, ok := c.key.(ed25519.PrivateKey); ok {
-			return "OpenSSL 3.0 takes Ed25519 certificates for TLS 1.2 only, not for a DTLS server"
-		}
+	if server && o.credential.algorithm() == x509.Ed25519 {
+		return "OpenSSL 3.0 takes Ed25519 certificates for TLS 1.2 only, not for a DTLS server"
 	}
 	return ""
 }

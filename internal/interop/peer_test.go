@@ -1,5 +1,6 @@
 // Package interop tests gdtls against other implementations of DTLS 1.2, as a
-// client and as a server: the programs of OpenSSL and GnuTLS, and pion's Conn.
+// client and as a server: the programs of OpenSSL and GnuTLS, pion's Conn, and
+// programs of our own around the real Gio, mbed TLS, wolfSSL and pion v3.
 package interop
 
 import (
@@ -38,10 +39,39 @@ type psk struct {
 	hint     string // servers
 }
 
+// traits are habits of a peer that tests must know of.
+type traits struct {
+	// silent: it sends no alert when it refuses something in a handshake.
+	silent bool
+	// silentOnMissing and silentOnSuites: as a server, it sends none for a client
+	// certificate that is missing, and without a cipher suite in common.
+	silentOnMissing, silentOnSuites bool
+	// deaf: as a client, it repeats its hello instead of heeding a fatal alert.
+	deaf bool
+	// lenient: as a server, it goes on when it has none of the client's protocols.
+	lenient bool
+	// acknowledgesName: as a server, it answers server_name with an empty one.
+	acknowledgesName bool
+	// neverEMS: it does not have the extended master secret.
+	neverEMS bool
+	// fixedMTU: it cannot be told an MTU.
+	fixedMTU bool
+	// mtuSlack is by how many bytes its datagrams are larger than its MTU.
+	mtuSlack int
+	// losesClose: its close_notify sometimes comes too late to be sent.
+	losesClose bool
+	// unknownIdentity is the alert of a server for an unknown identity, wrongKey that
+	// for a Finished under another key; empty: none comes.
+	unknownIdentity, wrongKey string
+}
+
 // peer is another implementation.
 type peer interface {
-	// lacks tells why the peer cannot play a part; empty if it can.
-	lacks(server bool, o options) string
+	traits() traits
+	// version is its name and version.
+	version(t *testing.T) string
+	// lacks tells why the peer cannot play a part against ours; empty if it can.
+	lacks(server bool, o, ours options) string
 	serve(t *testing.T, o options) session
 	connect(t *testing.T, server netip.AddrPort, o options) session
 }
@@ -78,7 +108,9 @@ type report struct {
 	subject    *string // common name of our certificate
 }
 
-var peers = map[string]peer{"openssl": openssl{}, "gnutls": gnutls{}, "pion": pion{}}
+var peers = map[string]peer{
+	"openssl": openssl{}, "gnutls": gnutls{}, "gio": gio, "mbedtls": mbedtls, "wolfssl": wolfssl, "pion": pion{}, "pion3": pion3,
+}
 
 // play runs a test for each peer and each role. server tells that gdtls is the
 // server.

@@ -25,7 +25,17 @@ import (
 // pion is the Conn of github.com/pion/dtls/v2.
 type pion struct{}
 
-func (pion) lacks(server bool, o options) string {
+// traits: Close first stops pion's reader, which closes the socket, perhaps before
+// Close has sent close_notify.
+func (pion) traits() traits {
+	return traits{mtuSlack: 25, unknownIdentity: "internal_error", losesClose: true}
+}
+
+func (pion) version(t *testing.T) string {
+	return "pion " + versionOf(t, "go", "list", "-m", "-f", "{{.Version}}", "github.com/pion/dtls/v2")
+}
+
+func (pion) lacks(server bool, o, _ options) string {
 	if o.suite != "" {
 		if _, ok := pionSuite(o.suite); !ok {
 			return "pion v2 does not have " + o.suite

@@ -125,6 +125,14 @@ func pemOf(certificates ...*x509.Certificate) (out []byte) {
 	return out
 }
 
+// algorithm is that of the key; nothing without one.
+func (c *credential) algorithm() x509.PublicKeyAlgorithm {
+	if c == nil {
+		return x509.UnknownPublicKeyAlgorithm
+	}
+	return c.chain[0].PublicKeyAlgorithm
+}
+
 func (c *credential) keyPEM() []byte {
 	return pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: must(x509.MarshalPKCS8PrivateKey(c.key))})
 }

@@ -109,17 +109,19 @@ func (tr *trace) find(sent bool, typ handshake.Type) *event {
 }
 
 // fragments counts the fragments of messages of one direction, and gives the size
-// of its largest datagram with a handshake record.
+// of its largest datagram with a handshake record, but for ClientHellos, which nobody
+// splits.
 func (tr *trace) fragments(sent bool) (fragments, largest int) {
 	tr.mu.Lock()
 	defer tr.mu.Unlock()
 	for i := range tr.events {
 		e := &tr.events[i]
-		if e.sent != sent || e.typ != record.TypeHandshake {
+		typ, fragmented, ok := e.message()
+		if e.sent != sent || e.typ != record.TypeHandshake || ok && typ == handshake.TypeClientHello {
 			continue
 		}
 		largest = max(largest, e.datagram)
-		if _, fragmented, ok := e.message(); ok && fragmented {
+		if ok && fragmented {
 			fragments++
 		}
 	}
