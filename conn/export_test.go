@@ -72,3 +72,6 @@ func (c *DtlsConnection) TestOver(base datagram.DatagramBased) *DtlsConnection {
 	c.base = base
 	return c
 }
+
+// Chain is the DER of the authority's certificate, and its key.
+func (ca *testAuthority) Chain(testing.TB) ([][]byte, crypto.Signer) { return ca.chain(), ca.key }

@@ -27,6 +27,7 @@ type driver struct {
 	foreign  int // datagrams that were not DTLS, before there was a machine
 
 	resumption resumption
+	signing    *signing // a signature that is being made; nil: none
 }
 
 // cookies serves all servers of the process that have no listener.
@@ -66,10 +67,13 @@ func (d *driver) configure() error {
 	s := c.settings
 	c.mu.Unlock()
 	d.config = &handshake.Config{
-		Suites:    s.rarely().suites,
-		ALPN:      s.rarely().advertised,
-		MTU:       c.MTU(),
-		Patience:  c.HandshakePatience(),
+		Suites:   s.rarely().suites,
+		ALPN:     s.rarely().advertised,
+		MTU:      c.MTU(),
+		Patience: c.HandshakePatience(),
+
+		DecisionPatience: c.HandshakePatience(),
+
 		PSK:       len(snapshot(&c.signals, &c.signals.psk)) > 0,
 		ParsePeer: func(chain [][]byte) (*x509.Certificate, error) { return parsePeer(chain) },
 	}
@@ -151,6 +155,10 @@ func (d *driver) settle() (bool, error) {
 			m.AnswerPSK(identity, key, time.Now())
 		case handshake.AskClientCertificate:
 			m.AnswerClientCertificate(d.clientCertificate(), time.Now())
+		case handshake.AskSignature:
+			if !d.signed() {
+				return false, nil
+			}
 		}
 	}
 }
@@ -190,9 +198,15 @@ func (d *driver) receive(in *inbox) error {
 	wait := remaining(earlier(d.deadline, timer))
 	n := 0
 	if wait != 0 {
+		ctx := d.ctx
+		if d.signing != nil {
+			ctx = d.signing.ctx
+		}
 		var err error
-		n, err = d.c.base.ReceiveMessages(d.ctx, in.messages, datagram.MsgWaitForOne, wait)
+		n, err = d.c.base.ReceiveMessages(ctx, in.messages, datagram.MsgWaitForOne, wait)
 		switch {
+		case err != nil && ctx != d.ctx && ctx.Err() != nil && d.ctx.Err() == nil:
+			return nil // the signature is made
 		case errors.Is(err, datagram.ErrTimedOut):
 		case err != nil:
 			return err

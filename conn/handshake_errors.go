@@ -12,7 +12,7 @@ import (
 // failure turns the machine's error into Gio's (G211).
 func (c *DtlsConnection) failure(e *handshake.Error) error {
 	switch e.Kind {
-	case handshake.KindTimeout:
+	case handshake.KindTimeout, handshake.KindUndecided:
 		return datagram.NewError(datagram.CodeTimedOut, "%w", e)
 	case handshake.KindNotDTLS, handshake.KindVersion:
 		return &TlsError{Code: TlsErrorNotTLS, Message: e.Error(), Err: e}

@@ -1,6 +1,10 @@
 package conn
 
 import (
+	"context"
+	"crypto/rand"
+	"time"
+
 	"github.com/pion/dtls/v2/pkg/protocol/alert"
 
 	"gdtls/internal/handshake"
@@ -63,6 +67,43 @@ func (d *driver) presharedKey() (identity, key []byte) {
 	defer end()
 	d.c.emitPskRequired(a)
 	return a.identity, a.key
+}
+
+// signing is a signature that a key outside of this process makes.
+type signing struct {
+	made      <-chan struct{} // closed when it is made
+	ctx       context.Context // done then, or with the driver's
+	signature []byte          // valid when it is made
+	err       error
+}
+
+// signed gives the machine the signature that it asks for, if it is made. The key
+// may take its time; meanwhile the driver goes on receiving, so that it hears of a
+// peer that gives up. Nothing can interrupt a crypto.Signer: one that never comes
+// back keeps its goroutine.
+func (d *driver) signed() bool {
+	s := d.signing
+	if s == nil {
+		made := make(chan struct{})
+		ctx, done := context.WithCancel(d.ctx)
+		s = &signing{made: made, ctx: ctx}
+		d.signing = s
+		r := d.machine.SignatureRequest()
+		go func() {
+			s.signature, s.err = r.Signer.Sign(rand.Reader, r.Digest, r.Options)
+			close(made)
+			done()
+		}()
+		return false
+	}
+	select {
+	case <-s.made:
+	default:
+		return false
+	}
+	d.signing = nil
+	d.machine.AnswerSignature(s.signature, s.err, time.Now())
+	return true
 }
 
 // clientCertificate chooses what a client that was asked shows: the first that the

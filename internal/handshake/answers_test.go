@@ -19,6 +19,7 @@ func TestAnswersOutOfTurn(t *testing.T) {
 		answers := map[Question]func(){
 			AskCertificate:       func() { p.m.AnswerCertificate(nil, p.now) },
 			AskPSK:               func() { p.m.AnswerPSK([]byte("me"), []byte("key"), p.now) },
+			AskSignature:         func() { p.m.AnswerSignature([]byte{1}, nil, p.now) },
 			AskClientCertificate: func() { p.m.AnswerClientCertificate(nil, p.now) },
 		}
 		for q, answer := range answers {

@@ -17,6 +17,7 @@ type Certificate struct {
 
 	leaf    *x509.Certificate
 	key     crypto.PublicKey // Signer's
+	slow    bool             // Signer is not asked in passing
 	auth    authentication
 	message []byte            // body of the Certificate message
 	hash    [sha256.Size]byte // of the leaf
@@ -27,7 +28,7 @@ func NewCertificate(chain [][]byte, signer crypto.Signer) (*Certificate, error) 
 	if len(chain) == 0 {
 		return nil, errInternal(nil, "certificate's chain is empty")
 	}
-	c := &Certificate{Chain: chain, Signer: signer, key: signer.Public()}
+	c := &Certificate{Chain: chain, Signer: signer, key: signer.Public(), slow: isSlow(signer)}
 	var err error
 	if c.auth, err = keyAuthentication(c.key); err != nil {
 		return nil, errInternal(err, "certificate's private key cannot be used")

@@ -25,6 +25,8 @@ type client struct {
 	own       *Certificate // the client certificate to show, nil for none
 	ownScheme tls.SignatureScheme
 	psk       []byte
+	premaster []byte // between the key exchange and the Finished
+	keyed     int    // bytes of the transcript from which the keys come
 
 	resuming *SavedSession // offered in the hello; nil: none
 	ticket   newSessionTicket
@@ -298,14 +300,17 @@ func (c *client) serverHelloDone(m *Machine, msg *message, now time.Time) error 
 }
 
 func (c *client) answered(m *Machine, q Question, now time.Time) error {
-	if q == AskCertificate && m.peer.request != nil {
+	switch {
+	case q == AskCertificate && m.peer.request != nil:
 		m.ask(AskClientCertificate)
 		return nil
+	case q == AskSignature:
+		return c.sendFinished(m, now)
 	}
 	return c.sendKeys(m, now)
 }
 
-// sendKeys sends the flight from Certificate or ClientKeyExchange to Finished.
+// sendKeys makes the flight from Certificate or ClientKeyExchange to Finished.
 func (c *client) sendKeys(m *Machine, now time.Time) error {
 	m.out.start(handshake.TypeServerHelloDone)
 	if m.peer.request != nil {
@@ -333,20 +338,26 @@ func (c *client) sendKeys(m *Machine, now time.Time) error {
 	}
 	m.addMessage(handshake.TypeClientKeyExchange, 0, exchange.marshal(m.suite))
 	// The keys come from the transcript up to here (RFC 7627 3).
-	transcript := len(m.transcript)
+	c.premaster, c.keyed = premaster, len(m.transcript)
 	if c.own != nil {
-		signature, err := sign(c.own.Signer, c.ownScheme, m.transcript)
-		if err != nil {
-			return errInternal(err, "private key of the client certificate cannot sign")
+		if err := m.sign(c.own, c.ownScheme, m.transcript); err != nil || m.question != NoQuestion {
+			return err
 		}
-		verify := signed{scheme: c.ownScheme, signature: signature}
+	}
+	return c.sendFinished(m, now)
+}
+
+// sendFinished ends the flight and sends it.
+func (c *client) sendFinished(m *Machine, now time.Time) error {
+	if c.own != nil {
+		verify := signed{scheme: c.ownScheme, signature: m.signature}
 		m.addMessage(handshake.TypeCertificateVerify, 0, verify.marshal())
 	}
 	c.awaitsEnd()
 	full := m.transcript
-	m.transcript = m.transcript[:transcript]
-	err := m.newMaster(premaster, now)
-	m.transcript = full
+	m.transcript = m.transcript[:c.keyed]
+	err := m.newMaster(c.premaster, now)
+	m.transcript, c.premaster = full, nil
 	if m.suite.PSK() {
 		m.keyProof = keyProof(&m.session.MasterSecret, c.psk)
 		c.psk = nil

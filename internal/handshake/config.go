@@ -65,11 +65,12 @@ const (
 // Config is what a machine needs to know. It is not changed while machines use
 // it, and many machines may share one.
 type Config struct {
-	Suites   []uint16      // allowed cipher suites in order of preference; empty: all of ours
-	ALPN     []string      // application protocols; empty: the extension is not used
-	MTU      int           // bytes of a datagram during the handshake, at most 16384; 0: DefaultMTU
-	Patience time.Duration // how long a silent peer is waited for; one that speaks but does not go on, three times as long; 0: 62 s
-	PSK      bool          // pre-shared keys may be used: the machine asks for them
+	Suites           []uint16      // allowed cipher suites in order of preference; empty: all of ours
+	ALPN             []string      // application protocols; empty: the extension is not used
+	MTU              int           // bytes of a datagram during the handshake, at most 16384; 0: DefaultMTU
+	Patience         time.Duration // how long a silent peer is waited for; one that speaks but does not go on, three times as long; 0: 62 s
+	DecisionPatience time.Duration // how long a question may be open; 0: as long as it takes
+	PSK              bool          // pre-shared keys may be used: the machine asks for them
 
 	// ParsePeer gives the leaf of a peer's chain; nil: x509.ParseCertificate.
 	// It serves those who keep parsed certificates.

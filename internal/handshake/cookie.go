@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/pion/dtls/v2/pkg/protocol/alert"
 	"github.com/pion/dtls/v2/pkg/protocol/handshake"
 	"golang.org/x/crypto/cryptobyte"
 
@@ -136,6 +137,13 @@ func (c *Cookies) VerifyHello(datagram, peer, dst []byte, now time.Time) (verifi
 		return nil, nil
 	}
 	return nil, record.AppendPlaintext(dst, record.TypeHandshake, record.VersionDTLS10, rec.Sequence, content)
+}
+
+// AppendAlert appends a record with a fatal alert that answers the hello in place of
+// a machine.
+func (v *VerifiedHello) AppendAlert(dst []byte, description alert.Description) []byte {
+	body := [2]byte{byte(alert.Fatal), byte(description)}
+	return record.AppendPlaintext(dst, record.TypeAlert, record.VersionDTLS12, v.sequence, body[:])
 }
 
 func newVerifiedHello(rec *record.Record, f *fragment) *VerifiedHello {

@@ -22,6 +22,7 @@ const (
 	KindKeyMismatch                         // the peer's Finished is wrong: keys or handshake differ
 	KindFallback                            // inappropriate fallback (RFC 7507)
 	KindTimeout                             // the peer stopped answering
+	KindUndecided                           // a question was not answered in time
 	KindInternal                            // our own side failed, such as a private key that cannot sign
 )
 

@@ -16,23 +16,6 @@ import (
 	"gdtls/internal/record"
 )
 
-// Question names a decision for which a machine waits.
-type Question uint8
-
-// The questions.
-const (
-	NoQuestion Question = iota
-	// AskCertificate: is the peer's chain acceptable? Its key has been proven.
-	// Answered by AnswerCertificate.
-	AskCertificate
-	// AskPSK: which key? On a client with the server's hint, on a server with the
-	// client's identity. Answered by AnswerPSK.
-	AskPSK
-	// AskClientCertificate: which certificate does the client show, if any?
-	// Answered by AnswerClientCertificate.
-	AskClientCertificate
-)
-
 // Stats counts what a machine met.
 type Stats struct {
 	Records       uint64 // records that looked like DTLS
@@ -52,6 +35,7 @@ type Machine struct {
 	in       inbound
 	out      outbound
 	question Question
+	signing  *SignatureRequest // what AskSignature is about
 	stats    Stats
 	clock    clock
 	finished bool
@@ -65,6 +49,7 @@ type Machine struct {
 	early      early
 	mismatches mismatches
 	session    Session
+	signature  []byte            // the newest of ours
 	keyProof   [sha256.Size]byte // of the pre-shared key; zero for none
 }
 
@@ -133,20 +118,6 @@ func (m *Machine) Output() [][]byte {
 	return q
 }
 
-// ask pauses the machine.
-func (m *Machine) ask(q Question) { m.question = q }
-
-// answer ends a pause.
-func (m *Machine) answer(q Question, now time.Time) {
-	m.question = NoQuestion
-	m.resume(now)
-	if err := m.side.answered(m, q, now); err != nil {
-		m.fail(err)
-		return
-	}
-	m.advance(now)
-}
-
 // AnswerCertificate accepts the peer's certificate, or refuses it with an error
 // whose alert is sent. Where Resuming, a refusal leads to a full handshake instead.
 func (m *Machine) AnswerCertificate(refusal *Error, now time.Time) {
@@ -183,7 +154,7 @@ func (m *Machine) fail(err error) {
 	m.out.deadline = time.Time{}
 	m.in.restart(m.in.next)
 	m.early = early{}
-	m.transcript, m.ephemeral = nil, nil
+	m.transcript, m.ephemeral, m.signing = nil, nil, nil
 	if e.Silent() {
 		return
 	}

@@ -20,8 +20,9 @@ type server struct {
 	scheme      tls.SignatureScheme
 	named       bool // server_name chose the certificate
 	group       elliptic.Curve
-	key         crypto.PublicKey // of the client's certificate, nil without one
-	exchange    clientKeyExchange
+	key         crypto.PublicKey  // of the client's certificate, nil without one
+	params      serverKeyExchange // ours
+	exchange    clientKeyExchange // the client's
 	psk         []byte
 
 	offer    *ClientHello
@@ -34,6 +35,7 @@ type serverState uint8
 const (
 	awaitClientCertificate serverState = iota
 	awaitResumption
+	awaitSignature
 	awaitClientKeyExchange
 	awaitPSK
 	awaitCertificateVerify
@@ -42,7 +44,7 @@ const (
 )
 
 func (s serverState) String() string {
-	return [...]string{"Certificate", "a decision", "ClientKeyExchange", "a pre-shared key", "CertificateVerify", "a decision", "Finished"}[s]
+	return [...]string{"Certificate", "a decision", "a signature", "ClientKeyExchange", "a pre-shared key", "CertificateVerify", "a decision", "Finished"}[s]
 }
 
 // NewServer answers a hello whose cookie was right. The machine exists even if
@@ -118,7 +120,7 @@ func (s *server) reply(m *Machine, h *ClientHello) serverHello {
 	}
 }
 
-// fullHandshake sends the flight from ServerHello to ServerHelloDone.
+// fullHandshake makes the flight from ServerHello to ServerHelloDone.
 func (s *server) fullHandshake(m *Machine, h *ClientHello, now time.Time) error {
 	if err := s.choose(m, h); err != nil {
 		return err
@@ -132,8 +134,32 @@ func (s *server) fullHandshake(m *Machine, h *ClientHello, now time.Time) error 
 	if s.certificate != nil {
 		m.addMessage(handshake.TypeCertificate, 0, s.certificate.message)
 	}
-	if err := s.sendKeyExchange(m); err != nil {
-		return err
+	if m.suite.ecdhe {
+		var err error
+		if m.ephemeral, err = newEphemeral(s.group); err != nil {
+			return err
+		}
+		s.params.group, s.params.publicKey = s.group, m.ephemeral.PublicKey().Bytes()
+	}
+	if s.certificate != nil {
+		s.awaits = awaitSignature
+		err := m.sign(s.certificate, s.scheme, m.session.ClientRandom[:], m.session.ServerRandom[:], s.params.params())
+		if err != nil || m.question != NoQuestion {
+			return err
+		}
+	}
+	return s.endFlight(m, now)
+}
+
+// endFlight ends the flight with ServerKeyExchange, CertificateRequest and
+// ServerHelloDone, and sends it.
+func (s *server) endFlight(m *Machine, now time.Time) error {
+	if m.suite.PSK() {
+		s.params.hint = m.cfg.PSKHint
+	}
+	if m.suite.ecdhe || len(s.params.hint) > 0 {
+		s.params.signed = signed{s.scheme, m.signature}
+		m.addMessage(handshake.TypeServerKeyExchange, 0, s.params.marshal(m.suite))
 	}
 	s.awaits = awaitClientKeyExchange
 	if m.cfg.ClientAuth != NoClientCertificate && !m.suite.PSK() {
@@ -147,35 +173,6 @@ func (s *server) fullHandshake(m *Machine, h *ClientHello, now time.Time) error 
 	}
 	m.addMessage(handshake.TypeServerHelloDone, 0, nil)
 	return m.send(now)
-}
-
-func (s *server) sendKeyExchange(m *Machine) error {
-	var x serverKeyExchange
-	if m.suite.PSK() {
-		if len(m.cfg.PSKHint) == 0 && !m.suite.ecdhe {
-			return nil
-		}
-		x.hint = m.cfg.PSKHint
-	}
-	if m.suite.ecdhe {
-		var err error
-		if m.ephemeral, err = newEphemeral(s.group); err != nil {
-			return err
-		}
-		x.group = s.group
-		x.publicKey = m.ephemeral.PublicKey().Bytes()
-	}
-	if s.certificate != nil {
-		var err error
-		x.signed.scheme = s.scheme
-		x.signed.signature, err = sign(s.certificate.Signer, s.scheme,
-			m.session.ClientRandom[:], m.session.ServerRandom[:], x.params())
-		if err != nil {
-			return errInternal(err, "private key of the server certificate cannot sign")
-		}
-	}
-	m.addMessage(handshake.TypeServerKeyExchange, 0, x.marshal(m.suite))
-	return nil
 }
 
 func (s *server) handle(m *Machine, msg *message, now time.Time) error {
@@ -274,6 +271,8 @@ func (s *server) answered(m *Machine, q Question, now time.Time) error {
 		return s.fullHandshake(m, s.offer, now)
 	}
 	switch q {
+	case AskSignature:
+		return s.endFlight(m, now)
 	case AskPSK:
 		psk := s.psk
 		s.psk = nil

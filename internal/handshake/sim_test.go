@@ -95,6 +95,14 @@ type simulation struct {
 	posted         int               // for the order of what arrives at one time
 	before         func(arrived int) // is called before each datagram arrives
 	arrived        int
+	hesitate       func(*Machine, Question) time.Duration // how long an answer takes; nil: no time
+	pending        [2]pendingAnswer
+}
+
+// pendingAnswer is one that a simulation will give later.
+type pendingAnswer struct {
+	question Question
+	until    time.Time
 }
 
 type travelling struct {
@@ -167,12 +175,31 @@ func (s *simulation) pump() {
 			for _, d := range m.Output() {
 				s.post(d, m == s.client)
 			}
-			if q := m.Question(); q != NoQuestion {
+			if q := m.Question(); q != NoQuestion && !s.hesitates(m, q) {
 				s.answer(m, q)
 				again = true
 			}
 		}
 	}
+}
+
+// hesitates tells whether a question is not answered yet.
+func (s *simulation) hesitates(m *Machine, q Question) bool {
+	if s.hesitate == nil {
+		return false
+	}
+	p := &s.pending[0]
+	if m == s.server {
+		p = &s.pending[1]
+	}
+	if p.question != q {
+		p.question, p.until = q, s.now.Add(s.hesitate(m, q))
+	}
+	if s.now.Before(p.until) {
+		return true
+	}
+	p.question = NoQuestion
+	return false
 }
 
 func (s *simulation) answer(m *Machine, q Question) {
@@ -183,6 +210,10 @@ func (s *simulation) answer(m *Machine, q Question) {
 		m.AnswerCertificate(s.answers.refuseClient, s.now)
 	case q == AskClientCertificate:
 		m.AnswerClientCertificate(s.answers.clientCertificate, s.now)
+	case q == AskSignature:
+		r := m.SignatureRequest()
+		signature, err := r.Signer.Sign(rand.Reader, r.Digest, r.Options)
+		m.AnswerSignature(signature, err, s.now)
 	case q == AskPSK && m == s.client:
 		m.AnswerPSK([]byte(s.answers.identity), s.answers.key, s.now)
 	case q == AskPSK:
@@ -216,6 +247,11 @@ func (s *simulation) run(limit time.Duration) {
 				timer = m
 			}
 		}
+		if p := s.nextAnswer(); !p.IsZero() &&
+			(next < 0 || p.Before(s.inFlight[next].at)) && (timer == nil || p.Before(timer.Deadline())) {
+			s.now = p
+			continue
+		}
 		if timer != nil {
 			if d := timer.Deadline(); d.After(s.now) {
 				s.now = d
@@ -248,6 +284,16 @@ func (s *simulation) run(limit time.Duration) {
 			s.deliver(s.server, d.datagram)
 		}
 	}
+}
+
+// nextAnswer is when the next answer is given, zero if none is.
+func (s *simulation) nextAnswer() (next time.Time) {
+	for i, m := range []*Machine{s.client, s.server} {
+		if p := s.pending[i]; m != nil && m.Question() != NoQuestion && p.question == m.Question() && (next.IsZero() || p.until.Before(next)) {
+			next = p.until
+		}
+	}
+	return next
 }
 
 // deliver gives a datagram to a machine, or to what its connection would do after

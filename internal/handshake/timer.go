@@ -12,8 +12,11 @@ type clock struct {
 
 // Deadline is when Expire wants to be called; zero: never, as long as nothing comes.
 func (m *Machine) Deadline() time.Time {
-	if m.finished || m.err != nil || m.question != NoQuestion {
+	if m.finished || m.err != nil {
 		return time.Time{}
+	}
+	if m.question != NoQuestion {
+		return m.undecided()
 	}
 	if giveUp := m.giveUp(); giveUp.Before(m.out.deadline) {
 		return giveUp
@@ -40,6 +43,9 @@ func (m *Machine) Expire(now time.Time) {
 		return
 	}
 	switch {
+	case m.question != NoQuestion:
+		m.fail(m.errUndecided())
+		return
 	case m.stats.Records == 0 && m.stats.NotDTLS > 0 && m.out.sends >= 3:
 		m.fail(NewError(KindNotDTLS, 0, "peer does not speak DTLS: it answered %d times with something else", m.stats.NotDTLS))
 		return
