@@ -98,7 +98,7 @@ func TestLossIsTold(t *testing.T) {
 func TestLossInEcho(t *testing.T) {
 	client, server := lossyPair()
 	f := newFlow(client, server, Setting{Size: 1200, Batch: 20}, false)
-	got, err := f.round(200*time.Millisecond, true)
+	got, err := f.round(300*time.Millisecond, true)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -18,7 +18,7 @@ const (
 	// After so long without progress what is under way counts as lost. In the end
 	// the wait costs nothing, since the time counts up to the last arrival.
 	lossPatience = 10 * time.Millisecond
-	lastPatience = 50 * time.Millisecond
+	lastPatience = 100 * time.Millisecond
 )
 
 // tally is what a round of a throughput measurement has moved.

@@ -36,7 +36,7 @@ enum {
 	WINDOW_BYTES = 256 << 10,
 	MAX_WINDOW = 1024,
 	LOSS_PATIENCE = 10000000, // ns
-	LAST_PATIENCE = 50000000,
+	LAST_PATIENCE = 100000000,
 	GROUP = 20, // handshakes whose sockets are opened before the clock starts
 };
 
