@@ -90,7 +90,8 @@ func (c *TlsCertificate) withKey(key crypto.Signer) (*TlsCertificate, error) {
 	if key == nil {
 		return c, nil
 	}
-	if !belongs(key, c.leaf) {
+	public, ok := c.leaf.PublicKey.(interface{ Equal(crypto.PublicKey) bool })
+	if !ok || !public.Equal(key.Public()) {
 		return nil, newTlsError(TlsErrorBadCertificate, nil,
 			"the private key does not belong to the certificate of %q", c.SubjectName())
 	}
