@@ -90,8 +90,7 @@ func (c *TlsCertificate) withKey(key crypto.Signer) (*TlsCertificate, error) {
 	if key == nil {
 		return c, nil
 	}
-	public, ok := c.leaf.PublicKey.(interface{ Equal(crypto.PublicKey) bool })
-	if !ok || !public.Equal(key.Public()) {
+	if !belongs(key, c.leaf) {
 		return nil, newTlsError(TlsErrorBadCertificate, nil,
 			"the private key does not belong to the certificate of %q", c.SubjectName())
 	}

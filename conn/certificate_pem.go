@@ -9,11 +9,8 @@ import (
 	"io"
 	"iter"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
-
-	"gdtls/datagram"
 )
 
 const (
@@ -46,15 +43,13 @@ func NewCertificateFromPEM(data []byte) (*TlsCertificate, error) {
 	return newFromPEM(certificates, key)
 }
 
-// NewCertificateFromFile reads a certificate from a file as
-// [NewCertificateFromPEM] does (G114). An unreadable file gives the error of
-// package os. PKCS#12 files, whose names end with .p12 or .pfx, give the
-// IOError NOT_SUPPORTED.
+// NewCertificateFromFile reads a certificate from a file (G114): from a PKCS#12
+// container without a password, as [NewCertificateFromPKCS12] does, if its name ends
+// with .p12 or .pfx, else as [NewCertificateFromPEM] does. An unreadable file gives
+// the error of package os.
 func NewCertificateFromFile(name string) (*TlsCertificate, error) {
-	switch strings.ToLower(filepath.Ext(name)) {
-	case ".p12", ".pfx":
-		return nil, datagram.NewError(datagram.CodeNotSupported,
-			"%s is a PKCS#12 file by its name; convert it to PEM (openssl pkcs12 -nodes)", name)
+	if isPKCS12File(name) {
+		return NewCertificateFromFileWithPassword(name, "")
 	}
 	data, err := readFile(name)
 	if err != nil {
@@ -262,7 +257,7 @@ func pemBlocks(data []byte) iter.Seq[pemBlock] {
 	}
 }
 
-// readFile reads a file that should hold PEM text, within a bound.
+// readFile reads a file that should hold certificates, within a bound.
 func readFile(name string) ([]byte, error) {
 	file, err := os.Open(name)
 	if err != nil {

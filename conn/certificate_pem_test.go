@@ -13,8 +13,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-
-	"gdtls/datagram"
 )
 
 func pemText(label string, der []byte) string {
@@ -160,11 +158,6 @@ func TestCertificateFromFiles(t *testing.T) { // G114, G116, G119, list and bad 
 	if _, err := NewCertificateFromFile(garbage); !errors.Is(err, ErrBadCertificate) || err.Error() != garbage+": no certificate in the PEM text" {
 		t.Errorf("garbage file: %v", err)
 	}
-	for _, name := range []string{"x.p12", "X.PFX"} {
-		if _, err := NewCertificateFromFile(name); !errors.Is(err, datagram.ErrNotSupported) {
-			t.Errorf("%s: %v", name, err)
-		}
-	}
 
 	if c, err := NewCertificateFromFiles(certificate, key); err != nil || !c.HasPrivateKey() || c.Issuer() == nil {
 		t.Errorf("two files: %v", err)
@@ -200,7 +193,7 @@ func TestCertificateFromFiles(t *testing.T) { // G114, G116, G119, list and bad 
 	}
 }
 
-// TestCertificateFromOpenSSL reads keys in the forms that openssl writes.
+// TestCertificateFromOpenSSL reads keys and containers in the forms that openssl writes.
 func TestCertificateFromOpenSSL(t *testing.T) {
 	openssl, err := exec.LookPath("openssl")
 	if err != nil {
@@ -217,7 +210,8 @@ func TestCertificateFromOpenSSL(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			folder := t.TempDir()
-			commands := append(commands, "req -x509 -new -key key -subj /O=Example/CN=server.example -addext subjectAltName=DNS:server.example -days 2 -out cert")
+			commands := append(commands, "req -x509 -new -key key -subj /O=Example/CN=server.example -addext subjectAltName=DNS:server.example -days 2 -out cert",
+				"pkcs12 -export -in cert -inkey key -passout pass:secret -out both.p12")
 			for _, command := range commands {
 				run := exec.Command(openssl, strings.Fields(command)...)
 				run.Dir = folder
@@ -235,6 +229,10 @@ func TestCertificateFromOpenSSL(t *testing.T) {
 			}
 			if flags := c.Verify(testIdentity, c); flags != 0 {
 				t.Errorf("the certificate has %v", flags)
+			}
+			container := filepath.Join(folder, "both.p12")
+			if both, err := NewCertificateFromFileWithPassword(container, "secret"); err != nil || !both.IsSame(c) || !both.HasPrivateKey() {
+				t.Errorf("PKCS#12: %v", err)
 			}
 			encrypted := filepath.Join(folder, "encrypted")
 			if _, err := os.Stat(encrypted); err != nil {
