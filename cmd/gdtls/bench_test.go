@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/xml"
 	"errors"
 	"io"
@@ -217,6 +218,18 @@ func TestBenchUsage(t *testing.T) {
 	}
 }
 
+// What is broken off has not happened.
+func TestBenchBrokenOff(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	for _, args := range [][]string{{"throughput", "--peer", "udp"}, {"handshake", "--peer", "gdtls"}, {"idle", "--peer", "gdtls"}} {
+		o := gdtlsWith(ctx, t, strings.NewReader(""), append(append([]string{"bench"}, args...), "--json")...)
+		if e := o.one(t, "error"); o.code != exitFailed || e["code"] != "G_IO_ERROR_CANCELLED" {
+			t.Errorf("%v: exit code %d, %v", args, o.code, e)
+		}
+	}
+}
+
 // People get tables, with the ratios.
 func TestBenchTables(t *testing.T) {
 	for _, test := range []struct {
@@ -224,8 +237,8 @@ func TestBenchTables(t *testing.T) {
 		want []string
 	}{
 		{[]string{"throughput", "--peer", inProcess, "--size", "1200", "--batch", "4", "--duration", "5ms", "--rounds", "1"},
-			[]string{"1200 bytes, batches of 4", "ns/datagram", "times as fast as pion", "of the limit (udp-gso and aead)", "lost"}},
-		{[]string{"handshake", "--peer", "gdtls", "--duration", "5ms", "--rounds", "1"}, []string{"full handshakes", "µs/handshake", "gdtls"}},
+			[]string{"1200 bytes, batches of 4", "ns/datagram", "times as fast as pion", "of the limit", "lost"}},
+		{[]string{"handshake", "--peer", "gdtls,pion", "--duration", "5ms", "--rounds", "1"}, []string{"full handshakes", "resumed handshakes", "µs/handshake", "times as fast as pion"}},
 		{[]string{"idle", "--peer", "gdtls", "--connections", "2"}, []string{"idle connections", "gdtls client", "gdtls server"}},
 	} {
 		o := gdtls(t, "", append([]string{"bench"}, test.args...)...)

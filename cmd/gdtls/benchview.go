@@ -78,18 +78,21 @@ func (t throughputTable) ratios(p palette) string {
 	for _, r := range t.peers {
 		ns[r.Peer] = r.NSPerDatagram
 	}
-	own := ns[bench.GDTLS]
-	if own == 0 {
-		return ""
+	line := ratioLine(p, ns, bench.Pion, bench.OpenSSL, bench.UDP)
+	if own := ns[bench.GDTLS]; own > 0 && ns[bench.UDPGSO] > 0 && ns[bench.AEAD] > 0 {
+		line += "\n" + p.good(fmt.Sprintf("  gdtls: %.2f of the limit, which is udp-gso and aead one after the other", (ns[bench.UDPGSO]+ns[bench.AEAD])/own))
 	}
+	return line
+}
+
+// ratioLine tells how fast gdtls is beside others, given the times of all; nothing if
+// it or all others are missing.
+func ratioLine(p palette, times map[string]float64, others ...string) string {
 	var parts []string
-	for _, peer := range []string{bench.Pion, bench.OpenSSL, bench.UDP} {
-		if ns[peer] > 0 {
-			parts = append(parts, fmt.Sprintf("%.1f times as fast as %s", ns[peer]/own, peer))
+	for _, peer := range others {
+		if own := times[bench.GDTLS]; own > 0 && times[peer] > 0 {
+			parts = append(parts, fmt.Sprintf("%.1f times as fast as %s", times[peer]/own, peer))
 		}
-	}
-	if ns[bench.UDPGSO] > 0 && ns[bench.AEAD] > 0 {
-		parts = append(parts, fmt.Sprintf("%.2f of the limit (udp-gso and aead)", (ns[bench.UDPGSO]+ns[bench.AEAD])/own))
 	}
 	if parts == nil {
 		return ""
@@ -102,7 +105,15 @@ func (t handshakeTable) table(p palette) string {
 	for _, r := range t.peers {
 		rows = append(rows, []string{r.Peer, grouped(r.USPerPair), grouped(r.PerSecond), grouped(r.Allocs), grouped(r.Bytes)})
 	}
-	return table(p, t.kind+" handshakes, both sides together", rows)
+	return table(p, t.kind+" handshakes, both sides together", rows) + t.ratios(p)
+}
+
+func (t handshakeTable) ratios(p palette) string {
+	us := map[string]float64{}
+	for _, r := range t.peers {
+		us[r.Peer] = r.USPerPair
+	}
+	return ratioLine(p, us, bench.Pion, bench.OpenSSL)
 }
 
 func (t idleTable) table(p palette) string {

@@ -101,32 +101,6 @@ func (b *Bench) roots() *x509.CertPool {
 	return pool
 }
 
-// check finds what is not among the names that can be measured.
-func check(peers, known []string) error {
-	for _, peer := range peers {
-		if !slices.Contains(known, peer) {
-			return fmt.Errorf("there is no peer %q to measure here; there are %s", peer, list(known))
-		}
-	}
-	return nil
-}
-
-// list writes names as a sentence has them.
-func list(names []string) string {
-	text := ""
-	for i, name := range names {
-		switch {
-		case i == 0:
-		case i == len(names)-1:
-			text += " and "
-		default:
-			text += ", "
-		}
-		text += name
-	}
-	return text
-}
-
 // median gives the middle one, or the mean of the middle two; 0 of none.
 func median(values []float64) float64 {
 	if len(values) == 0 {

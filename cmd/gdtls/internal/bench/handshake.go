@@ -21,8 +21,8 @@ const (
 
 // HandshakePlan says what is measured.
 type HandshakePlan struct {
-	Peers    []string
-	Kinds    []string
+	Peers    []string      // of HandshakePeers
+	Kinds    []string      // Full, Resumed
 	Duration time.Duration // for each peer and kind
 	Rounds   int           // in which it is divided
 }
@@ -55,9 +55,6 @@ type handshakes struct {
 
 // Handshake measures and reports all peers with one kind, then those with the next.
 func (b *Bench) Handshake(ctx context.Context, plan HandshakePlan, report func(kind string, results []Handshake)) error {
-	if err := check(plan.Peers, HandshakePeers); err != nil {
-		return err
-	}
 	peers := b.usable(plan.Peers)
 	done, all := 0, len(plan.Kinds)*len(peers)*plan.Rounds
 	for _, kind := range plan.Kinds {

@@ -144,7 +144,7 @@ func (c *Chart) SVG() []byte {
 	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %d" width="%d" height="%d" role="img" aria-label="%s">`+"\n", width, height, width, height, escape(c.Title))
 	fmt.Fprintf(&b, "<style>%s\n</style>\n", style)
 	fmt.Fprintf(&b, `<text class="title" x="16" y="30">%s</text>`+"\n", escape(c.Title))
-	fmt.Fprintf(&b, `<text class="faint" x="16" y="50">%s; left is better, each step of the scale is a multiple</text>`+"\n", escape(c.Subtitle))
+	fmt.Fprintf(&b, `<text class="faint" x="16" y="50">%s; left is better, the scale is logarithmic</text>`+"\n", escape(c.Subtitle))
 	for i, name := range c.series {
 		x := 24 + i*legendStep
 		fmt.Fprintf(&b, `<path class="s%d" transform="translate(%d,%d)" d="%s"/><text x="%d" y="%d">%s</text>`+"\n", i%len(shapes), x, legendTop, shapes[i%len(shapes)], x+12, legendTop+4, escape(name))
