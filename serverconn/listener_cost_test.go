@@ -49,6 +49,22 @@ func TestNoAllocationPerDatagram(t *testing.T) {
 	}
 }
 
+// A client whose cookie is not right allocates nothing.
+func TestNoAllocationPerUnverifiedHello(t *testing.T) {
+	v := serverconn.NewClientVerifier()
+	hello := firstHello(t)
+	if n := testing.AllocsPerRun(1000, func() {
+		if _, reply, err := v.VerifyClient(hello, clientAddress); reply == nil || err != nil {
+			t.Fatal(err)
+		}
+		if _, _, err := v.VerifyClient(hello[:40], clientAddress); err == nil {
+			t.Fatal("a cut hello is no error")
+		}
+	}); n > 0.1 {
+		t.Errorf("%v allocations for clients that are refused", n)
+	}
+}
+
 // What an idle peer costs: a bounded amount of heap, and no goroutine.
 func TestCostOfPeer(t *testing.T) {
 	const peers = 300
