@@ -30,9 +30,12 @@ type DtlsListener struct {
 	config    listenerConfig
 	cookies   *handshake.Cookies
 	limits    queueLimits
-	table     table
-	counters  listenerCounters
-	backlog   chan *DtlsServerConnection
+
+	authorization authorization
+
+	table    table
+	counters listenerCounters
+	backlog  chan *DtlsServerConnection
 
 	handshakes *semaphore.Weighted // one for each that is under way
 	serving    context.Context     // of the handshakes; done once closing

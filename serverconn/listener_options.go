@@ -15,6 +15,8 @@ type listenerConfig struct {
 	queueDatagrams   int
 	queueBytes       int
 	receiveMemory    int64
+	helloRate        rate                               // zero: none
+	handshakeRate    rate                               // zero: none
 	sessions         *Sessions                          // nil: none
 	failed           func(*DtlsServerConnection, error) // nil: nobody asks
 }
@@ -95,6 +97,24 @@ func WithReceiveQueue(datagrams, bytes int) ListenerOption {
 // 0 and less mean the default, 64 MiB.
 func WithReceiveMemory(bytes int64) ListenerOption {
 	return func(c *listenerConfig) { setPositive(&c.receiveMemory, bytes) }
+}
+
+// WithHelloRate limits how many hellos without the right cookie are answered for one
+// IPv4 address or one IPv6 network of 64 bits: so many in a second, after burst at
+// once. What is beyond that is dropped and counted as Limited. It keeps others from
+// having the listener send to a victim, if only as much as they send themselves. 0
+// and less mean the default: no limit.
+func WithHelloRate(perSecond float64, burst int) ListenerOption {
+	return func(c *listenerConfig) { c.helloRate = rate{perSecond, burst} }
+}
+
+// WithHandshakeRate limits how many handshakes one IPv4 address or one IPv6 network
+// of 64 bits may begin: so many in a second, after burst at once. A hello beyond that
+// is dropped and counted as Limited; the client repeats it. It keeps those who share
+// no address with an attacker from sharing its limits. 0 and less mean the default:
+// no limit.
+func WithHandshakeRate(perSecond float64, burst int) ListenerOption {
+	return func(c *listenerConfig) { c.handshakeRate = rate{perSecond, burst} }
 }
 
 // WithSessions sets what the listener remembers of its clients, so that they may

@@ -6,6 +6,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/pion/dtls/v2/pkg/protocol/alert"
+
 	"gdtls/datagram"
 	"gdtls/internal/handshake"
 	"gdtls/internal/record"
@@ -29,9 +31,11 @@ type reader struct {
 	name     []byte // scratch: the sender's name for its cookie
 	replies  replies
 	sweeper  sweeper
+
+	hellos, handshakes *rateLimiter // nil: no limit
 }
 
-// replies are the HelloVerifyRequests of a batch.
+// replies are the answers to the hellos of a batch.
 type replies struct {
 	messages [readBatch]datagram.OutputMessage
 	vectors  [readBatch][1][]byte
@@ -78,7 +82,10 @@ func newReader(l *DtlsListener) *reader {
 		r.replies.messages[i].Vectors = r.replies.vectors[i][:]
 	}
 	r.replies.slab = make([]byte, 0, readBatch*replyRoom)
-	r.sweeper.begin(l.config.idleTimeout, time.Now())
+	now := time.Now()
+	r.hellos = newRateLimiter(l.config.helloRate, now)
+	r.handshakes = newRateLimiter(l.config.handshakeRate, now)
+	r.sweeper.begin(l.config.idleTimeout, now)
 	return r
 }
 
@@ -151,37 +158,47 @@ func isOfHandshake(data []byte) bool {
 // takeHello takes the datagram of an unknown sender, or the hello of a known one.
 func (r *reader) takeHello(data []byte, from datagram.Address, p, successor *peer, now time.Time) {
 	l := r.l
-	if ap := from.AddrPort(); ap.IsValid() {
-		r.name = ap.AppendTo(r.name[:0])
-	} else {
-		r.name = append(r.name[:0], from.String()...)
-	}
+	r.name = appendName(r.name[:0], from)
 	out := &r.replies
 	verified, slab := l.cookies.VerifyHello(data, r.name, out.slab, now)
 	switch {
 	case verified != nil:
 		l.counters.verified.Add(1)
-		r.takeVerified(verified, data, from, p, successor)
-	case slab != nil:
-		out.vectors[out.n][0] = slab[len(out.slab):]
-		out.messages[out.n].Address = from
-		out.slab = slab
-		out.n++
-	default:
+		r.takeVerified(verified, data, from, p, successor, now)
+	case slab == nil:
 		l.counters.unknown.Add(1)
+	case !r.hellos.allow(from, now):
+		l.counters.limited.Add(1)
+	default:
+		l.counters.hellos.Add(1)
+		out.add(from, slab)
 	}
+}
+
+// add adds the reply that slab has more than the slab so far.
+func (out *replies) add(to datagram.Address, slab []byte) {
+	out.vectors[out.n][0] = slab[len(out.slab):]
+	out.messages[out.n].Address = to
+	out.slab = slab
+	out.n++
 }
 
 // takeVerified takes a hello with the right cookie: a repeated one is for the peer
 // that it has begun, any other begins one.
-func (r *reader) takeVerified(verified *handshake.VerifiedHello, data []byte, from datagram.Address, p, successor *peer) {
+func (r *reader) takeVerified(verified *handshake.VerifiedHello, data []byte, from datagram.Address, p, successor *peer, now time.Time) {
+	l := r.l
 	switch random := verified.Hello.Random; {
 	case p != nil && p.random == random:
-		r.l.deliver(p, data)
+		l.deliver(p, data)
 	case successor != nil && successor.random == random:
-		r.l.deliver(successor, data)
+		l.deliver(successor, data)
+	case !r.handshakes.allow(from, now):
+		l.counters.limited.Add(1)
+	case !l.authorization.allow(&ClientHello{from, verified}):
+		l.counters.unauthorized.Add(1)
+		r.replies.add(from, verified.AppendAlert(r.replies.slab, alert.AccessDenied))
 	default:
-		r.l.admit(from, verified, p != nil)
+		l.admit(from, verified, p != nil)
 	}
 }
 
@@ -191,7 +208,7 @@ func (l *DtlsListener) deliver(p *peer, data []byte) {
 	}
 }
 
-// reply sends the HelloVerifyRequests of the batch. What the base does not take at
+// reply sends the answers to the hellos of the batch. What the base does not take at
 // once is lost: the client will repeat its hello.
 func (r *reader) reply() {
 	out := &r.replies
@@ -211,7 +228,6 @@ func (r *reader) reply() {
 		}
 	}
 	r.l.counters.unanswered.Add(uint64(out.n - sent))
-	r.l.counters.hellos.Add(uint64(out.n))
 	out.slab, out.n = out.slab[:0], 0
 }
 
