@@ -52,7 +52,7 @@ type DtlsConnection struct {
 	settings   settings   // guarded by mu; what the application sets
 	negotiated negotiated // guarded by mu; what the handshake found
 
-	mtu atomic.Int32 // bytes of a datagram; 0: handshake.DefaultMTU
+	mtu mtu
 
 	rx    receiver // guarded by the claims opRead, opHandshake and opClose
 	tx    sender   // guarded by the claims opWrite, opHandshake and opClose
@@ -280,26 +280,6 @@ func (c *DtlsConnection) SetCiphersuites(names ...string) error {
 		ids = append(ids, suite.ID)
 	}
 	c.set(func(s *rareSettings) { s.suites = ids })
-	return nil
-}
-
-// MTU is the size in bytes of the datagrams that the connection sends at most,
-// without the headers of IP and UDP. The default is 1400 (G208).
-func (c *DtlsConnection) MTU() int {
-	if mtu := c.mtu.Load(); mtu != 0 {
-		return int(mtu)
-	}
-	return handshake.DefaultMTU
-}
-
-// SetMTU sets the size of datagrams, 256 to 65535 bytes; other values are IO error
-// INVALID_ARGUMENT. It may be changed at any time.
-func (c *DtlsConnection) SetMTU(bytes int) error {
-	const least, most = 256, 65535
-	if bytes < least || bytes > most {
-		return datagram.NewError(datagram.CodeInvalidArgument, "MTU of %d bytes: %d to %d are possible", bytes, least, most)
-	}
-	c.mtu.Store(int32(bytes))
 	return nil
 }
 

@@ -75,3 +75,6 @@ func (c *DtlsConnection) TestOver(base datagram.DatagramBased) *DtlsConnection {
 
 // Chain is the DER of the authority's certificate, and its key.
 func (ca *testAuthority) Chain(testing.TB) ([][]byte, crypto.Signer) { return ca.chain(), ca.key }
+
+// TestMTU is the size of datagrams as SendMessages sees it.
+func (c *DtlsConnection) TestMTU() int { return c.mtu.size() }

@@ -24,7 +24,8 @@ type driver struct {
 	deadline time.Time // zero: none
 	machine  *handshake.Machine
 	config   *handshake.Config
-	foreign  int // datagrams that were not DTLS, before there was a machine
+	foreign  int   // datagrams that were not DTLS, before there was a machine
+	refusal  error // of the base to carry a datagram of this length; nil: none
 
 	resumption resumption
 	signing    *signing // a signature that is being made; nil: none
@@ -164,7 +165,8 @@ func (d *driver) settle() (bool, error) {
 }
 
 // flush sends the machine's datagrams as one batch. What a base does not take in
-// time is left to the machine's timer, like what the network loses.
+// time, or not at all for its size, is left to the machine's timer, like what the
+// network loses: flights that do not get through are repeated in smaller datagrams.
 func (d *driver) flush() error {
 	datagrams := d.machine.Output()
 	if len(datagrams) == 0 {
@@ -184,7 +186,10 @@ func (d *driver) flush() error {
 			return nil
 		}
 		n, err := d.c.base.SendMessages(d.ctx, messages, 0, wait)
-		if err != nil && !errors.Is(err, datagram.ErrTimedOut) {
+		switch {
+		case isTooLarge(err):
+			d.refusal, n = err, 1
+		case err != nil && !errors.Is(err, datagram.ErrTimedOut):
 			return err
 		}
 		messages = messages[n:]
@@ -267,7 +272,13 @@ func (d *driver) firstDatagram(bytes []byte, from datagram.Address, now time.Tim
 // giveUp ends a handshake that the driver could not go on with, and tells the peer.
 func (d *driver) giveUp(err error) error {
 	m := d.machine
-	if err == nil || m != nil && m.Err() != nil {
+	if err == nil {
+		return nil
+	}
+	if d.refusal != nil && isTimeout(err) && (m == nil || m.Stats().Records == 0) {
+		err = datagram.NewError(datagram.CodeMessageTooLarge, "the base does not carry a datagram of the handshake: %w", d.refusal)
+	}
+	if m != nil && m.Err() != nil {
 		return err
 	}
 	foreign, heard := d.foreign, false
@@ -287,4 +298,9 @@ func (d *driver) giveUp(err error) error {
 		return newTlsError(TlsErrorNotTLS, err, "peer does not speak DTLS: %d datagrams were something else", foreign)
 	}
 	return datagram.NewError(e.Code, "peer has not answered: %w", err)
+}
+
+func isTimeout(err error) bool {
+	var e *datagram.IOError
+	return errors.As(err, &e) && e.Timeout()
 }

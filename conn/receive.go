@@ -122,6 +122,7 @@ func (c *DtlsConnection) ReceiveMessages(ctx context.Context, messages []datagra
 // first message is left to the next call (G013).
 func (c *DtlsConnection) receive(ctx context.Context, messages []datagram.InputMessage, needed int, deadline time.Time) (n int, err error) {
 	defer c.settleInbox()
+	told := false
 	for looked := 0; ; {
 		var got int
 		got, err = c.take(messages[n:])
@@ -139,7 +140,15 @@ func (c *DtlsConnection) receive(ctx context.Context, messages []datagram.InputM
 			err = datagram.ErrWouldBlock
 			break
 		}
-		if err = c.fetch(ctx, len(messages)-n, wait); err != nil {
+		err = c.fetch(ctx, len(messages)-n, wait)
+		if isTooLarge(err) && !told {
+			// A network says this of a datagram that was sent; the next one that is
+			// too large will be refused. There is no reason to stop reading.
+			told = true
+			c.mtu.ask(c.base)
+			continue
+		}
+		if err != nil {
 			break
 		}
 		if in := c.rx.inbox; in != nil {

@@ -76,7 +76,7 @@ func (c *DtlsConnection) SendMessages(ctx context.Context, messages []datagram.O
 
 // send seals and sends messages in batches; the caller holds opWrite.
 func (c *DtlsConnection) send(ctx context.Context, messages []datagram.OutputMessage, timeout time.Duration, deadline time.Time) (int, error) {
-	most := min(c.MTU()-c.tx.sealer.Overhead(), record.MaxPlaintext)
+	most := plaintextWithin(c.mtu.size(), c.tx.sealer.Overhead())
 	out := outboxes.Get().(*outbox)
 	defer outboxes.Put(out)
 	sent := 0
@@ -97,8 +97,11 @@ func (c *DtlsConnection) send(ctx context.Context, messages []datagram.OutputMes
 			// What was sealed but not sent is lost to nobody: its sequence
 			// numbers are never used again.
 			if sent == 0 {
-				if err == nil {
+				switch {
+				case err == nil:
 					err = datagram.ErrTimedOut
+				case isTooLarge(err):
+					err = c.tooLarge(length(messages[0].Vectors), err)
 				}
 				return 0, err
 			}
@@ -113,6 +116,9 @@ func (c *DtlsConnection) send(ctx context.Context, messages []datagram.OutputMes
 // without at first: then the call need not be one that closing can interrupt.
 func (c *DtlsConnection) pass(ctx context.Context, records []datagram.OutputMessage, timeout time.Duration, deadline time.Time) (int, error) {
 	n, err := c.base.SendMessages(ctx, records, 0, 0)
+	if n == 0 && isTooLarge(err) && c.fits(&records[0]) {
+		n, err = c.base.SendMessages(ctx, records, 0, 0)
+	}
 	if timeout == 0 || n == len(records) || err != nil && !isWouldBlock(err) {
 		return n, err
 	}
@@ -138,7 +144,7 @@ func (c *DtlsConnection) seal(out *outbox, messages []datagram.OutputMessage, mo
 			if k > 0 {
 				break
 			}
-			return 0, datagram.NewError(datagram.CodeMessageTooLarge, "message of size %d bytes is too large for DTLS connection (maximum is %d bytes)", size, most)
+			return 0, c.tooLarge(size, nil)
 		}
 		if len(slab)+size+overhead > cap(slab) {
 			break
@@ -155,17 +161,6 @@ func (c *DtlsConnection) seal(out *outbox, messages []datagram.OutputMessage, mo
 		out.vectors[k][0] = slab[start:]
 	}
 	return k, nil
-}
-
-// MaximumMessageSize is the longest message in bytes that SendMessages takes now:
-// what the MTU leaves under the cipher suite (G208). Before the handshake it is the
-// least that any suite leaves.
-func (c *DtlsConnection) MaximumMessageSize() int {
-	aead := record.AES128GCM
-	if s := c.session(); s != nil {
-		aead = s.suite.AEAD()
-	}
-	return min(c.MTU()-record.HeaderSize-aead.Overhead(), record.MaxPlaintext)
 }
 
 // endWrite ends opWrite or opCloseWrite, after what a reader has asked for meanwhile.
