@@ -49,6 +49,17 @@ func (p *peer) RemoteAddress() datagram.Address { return p.address }
 // LocalAddress is the address of the listener.
 func (p *peer) LocalAddress() datagram.Address { return p.listener.LocalAddress() }
 
+// MaximumMessageSize is how many bytes a datagram to the peer may have, as far as the
+// listener's base can tell; 0: it cannot.
+func (p *peer) MaximumMessageSize() int {
+	if base, ok := p.listener.base.(interface {
+		MaximumMessageSizeTo(datagram.Address) int
+	}); ok {
+		return base.MaximumMessageSizeTo(p.address)
+	}
+	return 0
+}
+
 // ReceiveMessages receives what came from the peer. When the peer was replaced
 // since it had restarted, the end comes after it.
 func (p *peer) ReceiveMessages(ctx context.Context, messages []datagram.InputMessage, flags datagram.MsgFlags, timeout time.Duration) (int, error) {
