@@ -111,11 +111,17 @@ type session struct {
 	extendedMaster, resumed    bool
 	masterSecret               [48]byte
 	clientRandom, serverRandom [32]byte
+	firstFinished              [12]byte               // of the two Finished messages
+	own                        *handshake.Certificate // server: the one that it has shown, nil for none
 	alpn, serverName           string
 	pskIdentity, pskHint       []byte
 }
 
 func newSession(s *handshake.Session) *session {
+	first := s.ClientFinished
+	if s.Resumed {
+		first = s.ServerFinished
+	}
 	return &session{
 		suite:          s.Suite,
 		version:        s.Version,
@@ -124,6 +130,8 @@ func newSession(s *handshake.Session) *session {
 		masterSecret:   s.MasterSecret,
 		clientRandom:   s.ClientRandom,
 		serverRandom:   s.ServerRandom,
+		firstFinished:  first,
+		own:            s.Own,
 		alpn:           s.ALPN,
 		serverName:     s.ServerName,
 		pskIdentity:    s.PSKIdentity,

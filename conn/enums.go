@@ -117,6 +117,96 @@ type TlsDatabaseVerifyFlags uint32
 // DatabaseVerifyNone asks for the ordinary verification.
 const DatabaseVerifyNone TlsDatabaseVerifyFlags = 0
 
+// TlsDatabaseLookupFlags narrows what a database looks up, with the values of Gio's
+// GTlsDatabaseLookupFlags (G183).
+type TlsDatabaseLookupFlags uint32
+
+// The bits of GTlsDatabaseLookupFlags.
+const (
+	// DatabaseLookupNone: any certificate.
+	DatabaseLookupNone TlsDatabaseLookupFlags = 0
+	// DatabaseLookupKeypair: only certificates with a private key.
+	DatabaseLookupKeypair TlsDatabaseLookupFlags = 1
+)
+
+// TlsInteractionResult tells what became of a question to a [TlsInteraction], with
+// the values of Gio's GTlsInteractionResult (G184).
+type TlsInteractionResult int
+
+// The values of GTlsInteractionResult.
+const (
+	// InteractionUnhandled: the interaction does not answer such questions.
+	InteractionUnhandled TlsInteractionResult = 0
+	// InteractionHandled: the answer has been given.
+	InteractionHandled TlsInteractionResult = 1
+	// InteractionFailed: there is no answer, and an error tells why.
+	InteractionFailed TlsInteractionResult = 2
+)
+
+// String gives Gio's nick: "unhandled", "handled" or "failed".
+func (r TlsInteractionResult) String() string {
+	return enumName(int(r), "TlsInteractionResult", "unhandled", "handled", "failed")
+}
+
+// TlsCertificateRequestFlags modifies a request for a certificate. Gio defines no
+// bit yet (G182).
+type TlsCertificateRequestFlags uint32
+
+// CertificateRequestNone asks in the ordinary way.
+const CertificateRequestNone TlsCertificateRequestFlags = 0
+
+// TlsPasswordFlags says for what, and how often before, a password is asked, with
+// the values of Gio's GTlsPasswordFlags (G185).
+type TlsPasswordFlags uint32
+
+// The bits of GTlsPasswordFlags.
+const (
+	PasswordNone                  TlsPasswordFlags = 0
+	PasswordRetry                 TlsPasswordFlags = 2  // the last one was wrong
+	PasswordManyTries             TlsPasswordFlags = 4  // several were wrong
+	PasswordFinalTry              TlsPasswordFlags = 8  // the last chance
+	PasswordPKCS11User            TlsPasswordFlags = 16 // the PIN of a token's user
+	PasswordPKCS11SecurityOfficer TlsPasswordFlags = 32 // the PIN of a token's security officer
+	PasswordPKCS11ContextSpecific TlsPasswordFlags = 64 // the PIN of a single operation of a token
+)
+
+// TlsChannelBindingType is a kind of channel binding data, with the values of Gio's
+// GTlsChannelBindingType (G178).
+type TlsChannelBindingType int
+
+// The values of GTlsChannelBindingType.
+const (
+	// ChannelBindingTLSUnique is tls-unique (RFC 5929 section 3).
+	ChannelBindingTLSUnique TlsChannelBindingType = 0
+	// ChannelBindingTLSServerEndPoint is tls-server-end-point (RFC 5929 section 4).
+	ChannelBindingTLSServerEndPoint TlsChannelBindingType = 1
+	// ChannelBindingTLSExporter is tls-exporter (RFC 9266).
+	ChannelBindingTLSExporter TlsChannelBindingType = 2
+)
+
+// String gives IANA's name, such as "tls-unique".
+func (t TlsChannelBindingType) String() string {
+	return enumName(int(t), "TlsChannelBindingType", "tls-unique", "tls-server-end-point", "tls-exporter")
+}
+
+// TlsRehandshakeMode is what a side does when the other asks to renegotiate, with the
+// values of Gio's GTlsRehandshakeMode (G180).
+//
+// Deprecated: as in Gio since 2.60. Renegotiation is always refused.
+type TlsRehandshakeMode int
+
+// The values of GTlsRehandshakeMode.
+const (
+	RehandshakeNever    TlsRehandshakeMode = 0
+	RehandshakeSafely   TlsRehandshakeMode = 1
+	RehandshakeUnsafely TlsRehandshakeMode = 2
+)
+
+// String gives Gio's nick: "never", "safely" or "unsafely".
+func (m TlsRehandshakeMode) String() string {
+	return enumName(int(m), "TlsRehandshakeMode", "never", "safely", "unsafely")
+}
+
 func enumName(value int, typeName string, names ...string) string {
 	if value < 0 || value >= len(names) {
 		return typeName + "(" + strconv.Itoa(value) + ")"

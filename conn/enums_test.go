@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-func TestEnumerationNumbersAndNames(t *testing.T) { // G176, G177, G181, G183
+func TestEnumerationNumbersAndNames(t *testing.T) { // G176-G178, G180-G185
 	for _, test := range []struct {
 		value  fmt.Stringer
 		number int
@@ -35,6 +35,15 @@ func TestEnumerationNumbersAndNames(t *testing.T) { // G176, G177, G181, G183
 		{ProtocolDTLS10, 201, "dtls-1-0"},
 		{ProtocolDTLS12, 202, "dtls-1-2"},
 		{TlsProtocolVersion(-1), -1, "TlsProtocolVersion(-1)"},
+		{ChannelBindingTLSUnique, 0, "tls-unique"},
+		{ChannelBindingTLSServerEndPoint, 1, "tls-server-end-point"},
+		{ChannelBindingTLSExporter, 2, "tls-exporter"},
+		{RehandshakeNever, 0, "never"},
+		{RehandshakeSafely, 1, "safely"},
+		{RehandshakeUnsafely, 2, "unsafely"},
+		{InteractionUnhandled, 0, "unhandled"},
+		{InteractionHandled, 1, "handled"},
+		{InteractionFailed, 2, "failed"},
 	} {
 		number := 0
 		switch value := test.value.(type) {
@@ -44,12 +53,23 @@ func TestEnumerationNumbersAndNames(t *testing.T) { // G176, G177, G181, G183
 			number = int(value)
 		case TlsProtocolVersion:
 			number = int(value)
+		case TlsChannelBindingType:
+			number = int(value)
+		case TlsRehandshakeMode:
+			number = int(value)
+		case TlsInteractionResult:
+			number = int(value)
 		}
 		if number != test.number || test.value.String() != test.name {
 			t.Errorf("got %d %q, want %d %q", number, test.value, test.number, test.name)
 		}
 	}
-	if DatabaseVerifyNone != 0 {
-		t.Error("VERIFY_NONE is not 0")
+	if DatabaseVerifyNone != 0 || DatabaseLookupNone != 0 || DatabaseLookupKeypair != 1 || CertificateRequestNone != 0 {
+		t.Error("flags of databases and requests differ from Gio's")
+	}
+	for i, flag := range []TlsPasswordFlags{PasswordNone, PasswordRetry, PasswordManyTries, PasswordFinalTry, PasswordPKCS11User, PasswordPKCS11SecurityOfficer, PasswordPKCS11ContextSpecific} {
+		if want := []TlsPasswordFlags{0, 2, 4, 8, 16, 32, 64}[i]; flag != want {
+			t.Errorf("password flag %d is %d, want %d", i, flag, want)
+		}
 	}
 }

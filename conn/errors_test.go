@@ -59,3 +59,28 @@ func TestTlsErrorCause(t *testing.T) {
 		t.Error("an error without cause is no time-out")
 	}
 }
+
+func TestChannelBindingErrorCodes(t *testing.T) { // G179
+	sentinels := []*ChannelBindingError{
+		ErrChannelBindingNotImplemented, ErrChannelBindingInvalidState, ErrChannelBindingNotAvailable,
+		ErrChannelBindingNotSupported, ErrChannelBindingGeneralError,
+	}
+	names := []string{"NOT_IMPLEMENTED", "INVALID_STATE", "NOT_AVAILABLE", "NOT_SUPPORTED", "GENERAL_ERROR"}
+	for code, sentinel := range sentinels {
+		if int(sentinel.Code) != code || sentinel.Code.String() != "G_TLS_CHANNEL_BINDING_ERROR_"+names[code] {
+			t.Errorf("code %d is %v of %q", code, sentinel.Code, sentinel)
+		}
+		for other := range sentinels {
+			err := newChannelBindingError(ChannelBindingErrorCode(other), "x")
+			if errors.Is(err, sentinel) != (other == code) {
+				t.Errorf("errors.Is of %v and %v is wrong", err.Code, sentinel.Code)
+			}
+		}
+	}
+	if name := ChannelBindingErrorCode(5).String(); name != "G_TLS_CHANNEL_BINDING_ERROR(5)" {
+		t.Errorf("unknown code is %q", name)
+	}
+	if errors.Is(ErrMisc, ErrChannelBindingInvalidState) {
+		t.Error("domains are mixed up")
+	}
+}

@@ -19,9 +19,14 @@ var (
 	TestNames       = withNames
 	TestRSAKey      = testRSA2048
 	TestEd25519Key  = testEd25519Key
+	TestAlgorithm   = withAlgorithm
 )
 
 func NewTestCA(tb testing.TB, name string) *TestAuthority { return newTestCA(tb, name) }
+
+func NewTestCAWithKey(tb testing.TB, name string, key crypto.Signer) *TestAuthority {
+	return newTestCAWithKey(tb, name, key)
+}
 
 func (ca *testAuthority) Leaf(tb testing.TB, options ...testOption) *TestAuthority {
 	return ca.leaf(tb, options...)
@@ -63,6 +68,9 @@ func (c *DtlsConnection) TestSession() *handshake.Session {
 	}
 	return &handshake.Session{MasterSecret: s.masterSecret, ClientRandom: s.clientRandom, ServerRandom: s.serverRandom, ExtendedMaster: s.extendedMaster}
 }
+
+// TestWithoutExtendedMaster makes the connection one whose peer lacks RFC 7627.
+func (c *DtlsConnection) TestWithoutExtendedMaster() { c.session().extendedMaster = false }
 
 // TestSkipTo leaves out sequence numbers.
 func (c *DtlsConnection) TestSkipTo(sequence uint64) { c.tx.sealer.SkipTo(sequence) }

@@ -140,3 +140,14 @@ func (b *safeBuffer) String() string {
 	defer b.mu.Unlock()
 	return b.b.String()
 }
+
+// rehandshake-mode does nothing, and always says the same (G054, G071).
+func TestRehandshakeMode(t *testing.T) {
+	p := newPair(t)
+	for _, mode := range []conn.TlsRehandshakeMode{conn.RehandshakeNever, conn.RehandshakeUnsafely, conn.RehandshakeSafely} {
+		p.client.SetRehandshakeMode(mode)
+		if got := p.client.RehandshakeMode(); got != conn.RehandshakeSafely {
+			t.Errorf("set to %v: %v", mode, got)
+		}
+	}
+}

@@ -43,6 +43,9 @@ func NewCertificate(chain [][]byte, signer crypto.Signer) (*Certificate, error) 
 	return c, nil
 }
 
+// Leaf is the certificate without its chain. It is shared: treat it as read-only.
+func (c *Certificate) Leaf() *x509.Certificate { return c.leaf }
+
 // usable lists the certificates among which the suite decides: those that were
 // issued for the name that the client asks for, wildcards included, and that it
 // can verify, or all if there is none. named tells that the name chose.

@@ -290,9 +290,11 @@ func (s *server) finished(m *Machine, msg *message, now time.Time) error {
 		return err
 	}
 	if s.resuming != nil { // the client has all of ours
+		m.session.Own = m.cfg.certificateOf(s.resuming.Own)
 		m.finish(nil)
 		return nil
 	}
+	m.session.Own = s.certificate
 	m.out.start(noRepetition)
 	s.keepSession(m, now)
 	if err := m.addFinished(); err != nil {

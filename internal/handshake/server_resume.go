@@ -36,7 +36,7 @@ func (s *server) findSession(m *Machine, h *ClientHello, now time.Time) (*SavedS
 	}
 	if saved == nil || !slices.Contains(h.Suites, saved.Suite.ID) || !slices.Contains(m.cfg.enabled(), saved.Suite) ||
 		saved.ServerName != h.ServerName || // RFC 6066 3
-		saved.Own != ([sha256.Size]byte{}) && !slices.ContainsFunc(m.cfg.Certificates, func(c *Certificate) bool { return c.hash == saved.Own }) {
+		saved.Own != ([sha256.Size]byte{}) && m.cfg.certificateOf(saved.Own) == nil {
 		return nil, nil
 	}
 	if !saved.Suite.PSK() {
@@ -49,6 +49,15 @@ func (s *server) findSession(m *Machine, h *ClientHello, now time.Time) (*SavedS
 		return nil, NewError(KindProtocol, alert.HandshakeFailure, "client resumes a session without its extended master secret")
 	}
 	return saved, nil
+}
+
+// certificateOf gives the own certificate with a hash, nil if there is none.
+func (c *Config) certificateOf(hash [sha256.Size]byte) *Certificate {
+	i := slices.IndexFunc(c.Certificates, func(own *Certificate) bool { return own.hash == hash })
+	if i < 0 {
+		return nil
+	}
+	return c.Certificates[i]
 }
 
 // tryResumption asks what has to be asked before a session is resumed.

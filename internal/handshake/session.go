@@ -19,6 +19,7 @@ type Session struct {
 	ClientFinished [finishedSize]byte
 	ServerFinished [finishedSize]byte
 	SessionID      []byte
+	Own            *Certificate // server: the one that it has shown, in this handshake or in that which it resumes; nil for none
 
 	PeerChain            [][]byte // DER, leaf first; nil if the peer showed none
 	CertificateRequested bool     // client: the server asked for a certificate
