@@ -76,6 +76,7 @@ type rareSettings struct {
 	advertised []string
 	suites     []uint16
 	keyLog     io.Writer
+	observe    func(HandshakeEvent)
 	patience   time.Duration // with a silent peer; 0: DefaultHandshakePatience
 }
 

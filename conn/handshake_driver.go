@@ -70,6 +70,7 @@ func (d *driver) configure() error {
 	d.config = &handshake.Config{
 		Suites:   s.rarely().suites,
 		ALPN:     s.rarely().advertised,
+		Observe:  observer(s.rarely().observe),
 		MTU:      c.MTU(),
 		Patience: c.HandshakePatience(),
 

@@ -280,3 +280,34 @@ func TestFailedResumption(t *testing.T) {
 	wantTLS(t, server, conn.TlsErrorMisc)
 	f.meet(t, false)
 }
+
+// What happens in a handshake is told in its order, by whichever side observes.
+func TestHandshakeObserver(t *testing.T) {
+	var told []string
+	p := newPair(t)
+	p.client.SetHandshakeObserver(func(e conn.HandshakeEvent) {
+		text := e.Kind
+		if e.Kind == "alert" {
+			text += " " + e.Alert
+		}
+		if e.Question != "" {
+			text += " " + e.Question
+		}
+		if e.Err != nil {
+			text += " " + e.Err.Error()
+		}
+		if e.Time.IsZero() {
+			t.Errorf("%s: no time", text)
+		}
+		told = append(told, text)
+	})
+	p.client.SetDatabase(nil)
+	client, _ := p.handshake(t)
+	wantTLS(t, client, conn.TlsErrorBadCertificate)
+	want := []string{"flight", "message", "flight", "message", "message", "message", "message",
+		"question verdict on the peer's certificate", "answer verdict on the peer's certificate",
+		"alert unknown_ca", "failed unacceptable TLS certificate: UNKNOWN_CA"}
+	if !slices.Equal(told, want) {
+		t.Errorf("told %q, want %q", told, want)
+	}
+}

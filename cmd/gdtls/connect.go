@@ -21,6 +21,7 @@ type connectCommand struct {
 	Address string   `arg:"" name:"addr:port" help:"The server."`
 	Text    []string `arg:"" optional:"" help:"More texts to send, as with --send."`
 	credentials
+	diagnosis
 	Identity      string        `placeholder:"NAME" help:"Host name or IP address that the server's certificate must be for, and that the server is asked for. (default: that of ADDR)"`
 	Accept        string        `enum:"ask,always,never,flags" default:"ask" placeholder:"ask|always|never|flags" help:"What happens to a server certificate with faults: ask shows it and asks, always takes it, never and flags refuse it. (default: ${default})"`
 	Send          []string      `sep:"none" placeholder:"TEXT" help:"Message to send; may be repeated."`
@@ -29,7 +30,6 @@ type connectCommand struct {
 	Interval      time.Duration `default:"1s" placeholder:"D" help:"Time between pings, such as 100ms. (default: ${default})"`
 	Wait          time.Duration `default:"5s" placeholder:"D" help:"How long the handshake may take, and how long replies are waited for. (default: ${default})"`
 	ShutdownWrite bool          `help:"After sending, close only the sending side, and read until the server closes."`
-	Keylog        string        `placeholder:"FILE" help:"Append the keys to this file, with which Wireshark can read the traffic (and so can everybody else who has it)."`
 }
 
 // Help tells what the flags do not.
@@ -168,11 +168,14 @@ func (c *connectCommand) connection(env *environment, out *output, base datagram
 		}
 	}
 	result := &client{DtlsClientConnection: connection, out: out, address: c.Address, patience: c.Wait, accept: c.Accept, in: env.in}
-	if c.Keylog != "" {
-		if result.keylog, err = os.OpenFile(c.Keylog, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600); err != nil {
-			return nil, err
-		}
+	if result.keylog, err = c.openKeylog(); err != nil {
+		return nil, err
+	}
+	if result.keylog != nil {
 		connection.SetKeyLogWriter(result.keylog)
+	}
+	if c.Trace {
+		traceTo(out, connection.DtlsConnection)
 	}
 	result.watch()
 	return result, nil
@@ -181,6 +184,11 @@ func (c *connectCommand) connection(env *environment, out *output, base datagram
 // pskSuites are the cipher suites that stand on a pre-shared key, in order of
 // preference.
 var pskSuites = []string{
+	"TLS_ECDHE_PSK_WITH_AES_128_GCM_SHA256",
+	"TLS_ECDHE_PSK_WITH_AES_256_GCM_SHA384",
+	"TLS_ECDHE_PSK_WITH_CHACHA20_POLY1305_SHA256",
+	"TLS_ECDHE_PSK_WITH_AES_128_CCM_SHA256",
+	"TLS_ECDHE_PSK_WITH_AES_128_CCM_8_SHA256",
 	"TLS_PSK_WITH_AES_128_GCM_SHA256",
 	"TLS_PSK_WITH_AES_256_GCM_SHA384",
 	"TLS_PSK_WITH_CHACHA20_POLY1305_SHA256",

@@ -50,6 +50,8 @@ func logLine(p palette, e event) string {
 		return p.warning(about(e.Peer) + clean(e.Message))
 	case failed:
 		return p.error(about(e.Peer) + clean(e.Message))
+	case trace:
+		return about(e.Peer) + e.line(p)
 	case note:
 		return p.info(e.text)
 	}

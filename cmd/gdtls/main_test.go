@@ -203,6 +203,7 @@ var schemas = map[string]object{
 		"key": "", "signature": "", "ca": false, "usages": []any{}, "sha256": ""},
 	"certificate_made": {"ca": "", "new_ca": false, "certificate": "", "key": "", "info": map[string]any{}},
 	"verify":           {"ok": false, "subject": "", "flags": []any{}},
+	"trace":            {"peer": "", "kind": "", "seconds": 0.0},
 }
 
 // optional are the members that an event may have, too.
@@ -210,6 +211,8 @@ var optional = map[string]object{
 	"datagram": {"hex": ""},
 	"error":    {"peer": ""},
 	"warning":  {"peer": ""},
+	"trace": {"messages": []any{}, "bytes": 0.0, "datagrams": 0.0, "repetition": 0.0, "timeout": 0.0, "alert": "", "fatal": false,
+		"received": false, "question": "", "resumed": false, "message": ""},
 }
 
 // parseEvent reads a line and checks it against the schema of its event.

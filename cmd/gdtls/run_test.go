@@ -114,7 +114,7 @@ func TestDemo(t *testing.T) {
 	if o.code != 0 {
 		t.Fatalf("exit code %d\n%s%s", o.code, o.stdout, o.stderr)
 	}
-	for _, want := range []string{"ClientHello with cookie", "ALPN ping/1", "knows the client as CN=alice", "TLS_PSK_WITH_AES_128_GCM_SHA256", `PSK hint "gdtls demo"`, ": ACK", "2 conversations, as they should be"} {
+	for _, want := range []string{"ClientHello with cookie", "ALPN ping/1", "knows the client as CN=alice", "TLS_ECDHE_PSK_WITH_AES_128_GCM_SHA256", `PSK hint "gdtls demo"`, ": ACK", "2 conversations, as they should be"} {
 		if !strings.Contains(o.stdout, want) {
 			t.Errorf("%q is not shown in\n%s", want, o.stdout)
 		}

@@ -15,6 +15,7 @@ import (
 type serveCommand struct {
 	Listen string `default:"127.0.0.1:4433" placeholder:"ADDR:PORT" help:"Where to listen; port 0 takes a free one. (default: ${default})"`
 	credentials
+	diagnosis
 	ClientAuth string `enum:"none,requested,required" default:"none" placeholder:"none|requested|required" help:"Whether clients are asked for a certificate. (default: ${default})"`
 	Accept     string `enum:"always,never,flags" default:"flags" placeholder:"always|never|flags" help:"Which client certificates are accepted: all, none, or those in which verification finds no fault. (default: ${default})"`
 	PSKHint    string `name:"psk-hint" placeholder:"TEXT" help:"Hint that helps clients to choose a key."`
@@ -37,6 +38,14 @@ func (s *serveCommand) Run(env *environment) error {
 	packets, err := config.ListenPacket(env.ctx, "udp", s.Listen)
 	if err != nil {
 		return fmt.Errorf("cannot listen: %w", err)
+	}
+	keylog, err := s.openKeylog()
+	if err != nil {
+		return err
+	}
+	if keylog != nil {
+		defer keylog.Close()
+		srv.keylog = keylog
 	}
 	base := datagram.New(packets)
 	defer base.Close()
@@ -61,6 +70,7 @@ func (s *serveCommand) server(env *environment) (*server, error) {
 		hint:     s.PSKHint,
 		reply:    s.Reply,
 		maxPeers: s.MaxPeers,
+		trace:    s.Trace,
 		mode: map[string]conn.TlsAuthenticationMode{
 			"none":      conn.AuthenticationNone,
 			"requested": conn.AuthenticationRequested,

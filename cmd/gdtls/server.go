@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"os"
 	"sync"
 	"time"
 
@@ -53,6 +54,8 @@ type server struct {
 	hint        string
 	reply       string
 	maxPeers    int
+	trace       bool     // show what goes on in handshakes
+	keylog      *os.File // nil: none
 }
 
 // serve serves peers that come over base until ctx ends, and then says goodbye to
@@ -95,6 +98,12 @@ func (s *server) serve(ctx context.Context, base *datagram.Socket) error {
 // configure prepares the connection of a peer whose address is known to be true.
 func (s *server) configure(c *serverconn.DtlsServerConnection) error {
 	s.out.emit(peerVerified{c.PeerAddress().String()})
+	if s.trace {
+		traceTo(s.out, c.DtlsConnection)
+	}
+	if s.keylog != nil {
+		c.SetKeyLogWriter(s.keylog)
+	}
 	c.SetCertificate(s.certificate)
 	c.SetDatabase(s.database)
 	c.SetAuthenticationMode(s.mode)

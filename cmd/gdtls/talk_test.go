@@ -56,7 +56,7 @@ func TestConversations(t *testing.T) {
 		{
 			name:   "pre-shared key",
 			server: []string{"--psk", "1a2b3c4d5e6f", "--psk-hint", "which key?"}, client: []string{"--psk", "1a:2b:3c:4d:5e:6f", "--psk-identity", "bob"},
-			sees:       object{"ok": true, "psk_identity": "bob", "psk_hint": "which key?", "peer_certs": 0.0, "ciphersuite": "TLS_PSK_WITH_AES_128_GCM_SHA256"},
+			sees:       object{"ok": true, "psk_identity": "bob", "psk_hint": "which key?", "peer_certs": 0.0, "ciphersuite": "TLS_ECDHE_PSK_WITH_AES_128_GCM_SHA256"},
 			serverSees: object{"ok": true, "psk_identity": "bob", "psk_hint": "which key?"},
 		},
 		{

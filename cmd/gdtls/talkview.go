@@ -36,6 +36,8 @@ func talkView(p palette, e event) string {
 			return ""
 		}
 		return p.faint(e.Reason)
+	case trace:
+		return e.line(p)
 	case note:
 		return p.faint(e.text)
 	}

@@ -85,7 +85,6 @@ func NewClient(cfg *Config, now time.Time) (*Machine, error) {
 	}
 	c.offerSession(cfg)
 	m := newMachine(cfg, c, now)
-	m.session.ServerName = cfg.ServerName
 	m.out.version = record.VersionDTLS10 // RFC 6347 4.2.1: what old servers expect in the first record
 	m.session.ClientRandom = c.hello.Random
 	if err := c.sendHello(m, now); err != nil {
@@ -131,6 +130,9 @@ func (c *client) outOfOrder(m *Machine, f *fragment, now time.Time) (bool, error
 		return true, nil
 	}
 	c.hellos++
+	if m.observed() {
+		m.observe(Event{Kind: EventMessage, Messages: []string{typeName(f.Type)}, Bytes: len(f.data)})
+	}
 	c.hello.Cookie = append([]byte(nil), cookie...)
 	m.in.restart(f.MessageSequence + 1)
 	m.clock.progress = now

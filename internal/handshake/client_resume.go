@@ -97,7 +97,7 @@ func (c *client) saved(m *Machine, now time.Time) *SavedSession {
 			lifetime = min(lifetime, hint)
 		}
 		saved = m.save(lifetime, now)
-		saved.ID = s.SessionID
+		saved.ID, saved.ServerName = s.SessionID, m.cfg.ServerName
 	}
 	if len(c.ticket.ticket) > 0 {
 		saved.ID, saved.Ticket = nil, c.ticket.ticket

@@ -72,6 +72,9 @@ type Config struct {
 	DecisionPatience time.Duration // how long a question may be open; 0: as long as it takes
 	PSK              bool          // pre-shared keys may be used: the machine asks for them
 
+	// Observe is told of what happens, by the calls that let it happen; nil: nobody is.
+	Observe func(Event)
+
 	// ParsePeer gives the leaf of a peer's chain; nil: x509.ParseCertificate.
 	// It serves those who keep parsed certificates.
 	ParsePeer func(chain [][]byte) (*x509.Certificate, error)

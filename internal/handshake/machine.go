@@ -38,6 +38,7 @@ type Machine struct {
 	signing  *SignatureRequest // what AskSignature is about
 	stats    Stats
 	clock    clock
+	now      time.Time // of the call that is under way, for Observe
 	finished bool
 	err      *Error
 
@@ -67,7 +68,7 @@ type side interface {
 }
 
 func newMachine(cfg *Config, s side, now time.Time) *Machine {
-	m := &Machine{cfg: cfg, side: s, clock: clock{heard: now, progress: now}}
+	m := &Machine{cfg: cfg, side: s, clock: clock{heard: now, progress: now}, now: now}
 	m.in.limit = maxMessage
 	m.out.mtu = cfg.mtu()
 	m.out.version = record.VersionDTLS12
@@ -129,8 +130,7 @@ func (m *Machine) AnswerCertificate(refusal *Error, now time.Time) {
 		return
 	}
 	if refusal != nil {
-		m.question = NoQuestion
-		m.fail(refusal)
+		m.refuse(refusal, now)
 		return
 	}
 	m.answer(AskCertificate, now)
@@ -146,6 +146,9 @@ func (m *Machine) fail(err error) {
 		e = errInternal(err, "handshake failed")
 	}
 	m.err = e
+	if m.observed() {
+		defer func() { m.observe(Event{Kind: EventFailed, Err: e}) }()
+	}
 	m.question = NoQuestion
 	if s, ok := m.side.(*server); ok {
 		s.forgetSession(m)
@@ -165,6 +168,9 @@ func (m *Machine) fail(err error) {
 func (m *Machine) Abort(reason *Error) { m.fail(reason) }
 
 func (m *Machine) sendAlert(d alert.Description) {
+	if m.observed() {
+		m.observe(Event{Kind: EventAlert, Alert: d, Fatal: true})
+	}
 	body := []byte{byte(alert.Fatal), byte(d)}
 	if m.out.usesEpoch1 {
 		if datagram, err := m.out.sealer.SealBytes(nil, record.TypeAlert, body); err == nil {

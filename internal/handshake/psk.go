@@ -40,10 +40,7 @@ func (m *Machine) AnswerPSK(identity, key []byte, now time.Time) {
 	if m.Question() != AskPSK {
 		return
 	}
-	refuse := func(err *Error) {
-		m.question = NoQuestion
-		m.fail(err)
-	}
+	refuse := func(err *Error) { m.refuse(err, now) }
 	switch {
 	case len(key) > MaxPSK:
 		refuse(NewError(KindInternal, alert.InternalError, "pre-shared key has %d bytes, at most %d are supported", len(key), MaxPSK))

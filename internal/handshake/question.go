@@ -72,8 +72,7 @@ func (m *Machine) AnswerSignature(signature []byte, err error, now time.Time) {
 	}
 	m.signing = nil
 	if err != nil {
-		m.question = NoQuestion
-		m.fail(errCannotSign(err))
+		m.refuse(errCannotSign(err), now)
 		return
 	}
 	m.signature = signature
@@ -110,11 +109,31 @@ func errCannotSign(err error) *Error {
 }
 
 // ask pauses the machine.
-func (m *Machine) ask(q Question) { m.question = q }
+func (m *Machine) ask(q Question) {
+	m.question = q
+	if m.observed() {
+		m.observe(Event{Kind: EventQuestion, Question: q})
+	}
+}
 
-// answer ends a pause.
-func (m *Machine) answer(q Question, now time.Time) {
+// decided ends a pause.
+func (m *Machine) decided(now time.Time) {
+	m.now = now
+	if m.observed() {
+		m.observe(Event{Kind: EventAnswer, Question: m.question})
+	}
 	m.question = NoQuestion
+}
+
+// refuse ends a pause and the handshake.
+func (m *Machine) refuse(reason *Error, now time.Time) {
+	m.decided(now)
+	m.fail(reason)
+}
+
+// answer ends a pause and goes on.
+func (m *Machine) answer(q Question, now time.Time) {
+	m.decided(now)
 	m.resume(now)
 	if err := m.side.answered(m, q, now); err != nil {
 		m.fail(err)

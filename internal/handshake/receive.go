@@ -31,6 +31,7 @@ func (m *Machine) Receive(datagram []byte, now time.Time) {
 	if m.finished || m.err != nil {
 		return
 	}
+	m.now = now
 	if !record.LooksLikeDTLS(datagram) {
 		m.stats.NotDTLS++
 		return
@@ -158,12 +159,9 @@ func (m *Machine) receiveFragment(f *fragment, epoch uint16, now time.Time) {
 		m.stats.Dropped++
 	case fateOld:
 		if f.Type == m.out.repeatedBy && f.FragmentOffset == 0 && m.question == NoQuestion {
-			before := m.out.sends
-			if err := m.out.repeat(now); err != nil {
-				m.fail(errInternal(err, "cannot seal a flight"))
-				return
+			if err := m.put(m.out.repeat, now); err != nil {
+				m.fail(err)
 			}
-			m.countFlight(before)
 		}
 	case fateTooLong:
 		m.fail(errIllegal("peer's %s has %d bytes, at most %d are accepted here", typeName(f.Type), f.Length, m.in.limit))
@@ -177,6 +175,9 @@ func (m *Machine) receiveAlert(content []byte) {
 	if a.Unmarshal(content) != nil {
 		m.stats.Dropped++
 		return
+	}
+	if m.observed() {
+		m.observe(Event{Kind: EventAlert, Alert: a.Description, Fatal: a.Level == alert.Fatal, Received: true})
 	}
 	if a.Level != alert.Fatal && a.Description != alert.CloseNotify {
 		m.stats.Dropped++
@@ -197,6 +198,9 @@ func (m *Machine) advance(now time.Time) {
 			return
 		}
 		m.clock.progress = now
+		if m.observed() {
+			m.observe(Event{Kind: EventMessage, Messages: []string{typeName(msg.typ)}, Bytes: len(msg.body)})
+		}
 		if want := epochOf(msg.typ); msg.epoch != want {
 			m.fail(NewError(KindProtocol, alert.UnexpectedMessage, "peer sent %s in epoch %d", typeName(msg.typ), msg.epoch))
 			return

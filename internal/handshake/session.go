@@ -25,7 +25,7 @@ type Session struct {
 	CertificateRequested bool     // client: the server asked for a certificate
 	Authorities          [][]byte // client: DER names that the server gave with it, nil if it did not ask
 	ALPN                 string
-	ServerName           string // what the client asked for
+	ServerName           string // server: what the client asked for
 	PeerErrors           uint32 // what the driver found of the peer's chain before it accepted it; kept with the session, and of no meaning here
 	PSKIdentity          []byte // of the key that was used
 	PSKHint              []byte // client: the server's hint

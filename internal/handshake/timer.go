@@ -42,6 +42,7 @@ func (m *Machine) Expire(now time.Time) {
 	if d.IsZero() || now.Before(d) {
 		return
 	}
+	m.now = now
 	switch {
 	case m.question != NoQuestion:
 		m.fail(m.errUndecided())
@@ -77,21 +78,24 @@ func (m *Machine) resume(now time.Time) {
 
 // send puts the current flight out and counts it.
 func (m *Machine) send(now time.Time) error {
-	before := m.out.sends
-	if err := m.out.send(now); err != nil {
-		return errInternal(err, "cannot seal a flight")
-	}
-	m.countFlight(before)
-	return nil
+	return m.put(m.out.send, now)
 }
 
-// countFlight counts the flight if it was sent since it had been sent before times.
-func (m *Machine) countFlight(before int) {
+// put sends a flight by one of the ways of m.out, and counts it if that sent it.
+func (m *Machine) put(send func(time.Time) error, now time.Time) error {
+	before, queued := m.out.sends, len(m.out.queue)
+	if err := send(now); err != nil {
+		return errInternal(err, "cannot seal a flight")
+	}
 	if m.out.sends == before {
-		return
+		return nil
 	}
 	m.stats.Flights++
 	if before > 0 {
 		m.stats.Repeated++
 	}
+	if m.observed() {
+		m.observeFlight(queued)
+	}
+	return nil
 }

@@ -115,4 +115,7 @@ func (m *Machine) finish(last *LastFlight) {
 	m.finished = true
 	m.out.deadline = time.Time{}
 	m.transcript, m.ephemeral = nil, nil
+	if m.observed() {
+		m.observe(Event{Kind: EventDone, Resumed: s.Resumed})
+	}
 }
