@@ -35,12 +35,13 @@ func connected(t *testing.T, p peer, server bool, o setup, wrappers ...wrapper) 
 // begun is connected before the handshake.
 func begun(t *testing.T, p peer, server bool, o setup, wrappers ...wrapper) *match {
 	t.Helper()
+	note(t, p, server)
 	theirs, ours := o.server, o.client
 	if server {
 		theirs, ours = ours, theirs
 	}
 	if reason := p.lacks(!server, theirs, ours); reason != "" {
-		t.Skip(reason)
+		leave(t, p, reason)
 	}
 	if server {
 		ours := newServer(t, o.server, wrappers...)
@@ -442,7 +443,7 @@ func TestClose(t *testing.T) {
 				m := connected(t, p, server, usual())
 				m.exchange(t, 20)
 				if reason := m.theirs.closes(); reason != "" {
-					t.Skip(reason)
+					leave(t, p, reason)
 				}
 				m.theirs.close(t)
 				if !p.traits().losesClose || attempt == 3 {

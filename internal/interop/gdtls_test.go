@@ -98,7 +98,9 @@ func (s *side) configure(t *testing.T, o options) {
 	if o.credential != nil {
 		s.SetCertificate(o.credential.ours(t))
 	}
-	s.SetSessionResumptionEnabled(false)
+	if s.client != nil {
+		s.client.SetSessionCache(o.sessions)
+	}
 	s.SetDatabase(nil)
 	if o.trust != nil {
 		s.SetDatabase(databaseOf(t, o.trust))

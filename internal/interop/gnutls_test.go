@@ -104,6 +104,9 @@ func (gnutls) connect(t *testing.T, server netip.AddrPort, o options) session {
 	if o.rehandshake {
 		arguments = append(arguments, "--rehandshake")
 	}
+	if o.resume != "" { // two connections at once
+		arguments = append(arguments, "--resume")
+	}
 	arguments = append(arguments, server.Addr().String())
 	return &gnutlsSession{process: start(t, nil, "gnutls-cli", arguments...)}
 }
@@ -142,6 +145,9 @@ func gnutlsPriority(o options) string {
 	if o.signature != "" { // the certificates themselves are signed by ECDSA
 		scheme := strings.NewReplacer("rsa_pss_rsae_sha", "RSA-PSS-RSAE-SHA", "rsa_pkcs1_sha", "RSA-SHA").Replace(o.signature)
 		priority += ":-SIGN-ALL:+SIGN-" + scheme + ":+SIGN-ECDSA-SHA256"
+	}
+	if o.resume == byID {
+		priority += ":%NO_TICKETS"
 	}
 	if o.noEMS {
 		priority += ":%NO_SESSION_HASH"

@@ -21,6 +21,8 @@ var mbedtls = &library{
 			return "mbed TLS 2.28 has no RSA-PSS signatures in TLS 1.2"
 		case o.credential.algorithm() == x509.Ed25519 || ours.credential.algorithm() == x509.Ed25519:
 			return "mbed TLS has no Ed25519"
+		case !server && o.resume == byTicket:
+			return "mbed TLS 2.28's client changes its session id between its two hellos when it has a ticket, which RFC 6347 4.2.1 forbids and our cookie covers"
 		case server && o.psk != nil && o.psk.hint != "":
 			return "mbed TLS's server sends no identity hint"
 		case !server && o.byAddress && o.trust != nil:
@@ -36,14 +38,14 @@ var wolfssl = &library{
 	habits:  traits{silentOnMissing: true, acknowledgesName: true, fixedMTU: true, unknownIdentity: "unknown_psk_identity"},
 	misses: func(server bool, o, ours options) string {
 		switch {
-		case server && o.group != "":
+		case server && o.group != "" && o.signature == "":
 			return "wolfSSL's server takes the client's first group"
 		case server && o.auth != conn.AuthenticationNone && o.credential.algorithm() == x509.ECDSA && ours.credential.algorithm() == x509.RSA:
 			return "wolfSSL's server with an ECDSA key asks for no client certificates with RSA"
 		case server && o.noEMS:
 			return "wolfSSL's server always takes the extended master secret"
 		case o.suite != "" && !slices.Contains(wolfsslSuites, handshake.SuiteByName(o.suite).ID):
-			return "wolfSSL, as Debian builds it, does not have " + o.suite
+			return "wolfSSL, as Debian builds it, does not have all cipher suites"
 		}
 		return ""
 	},
@@ -59,13 +61,15 @@ var wolfsslSuites = []uint16{
 // gio is the real Gio, over GnuTLS.
 var gio = &library{
 	program: &program{name: "gio", build: inC("libglib2.0-dev", "gio.c", fromPkgConfig("gio-2.0"))},
-	habits:  traits{silent: true, lenient: true, deaf: true, fixedMTU: true, neverEMS: true},
+	habits:  traits{silent: true, takesFragmentedHello: true, lenient: true, deaf: true, fixedMTU: true, neverEMS: true},
 	misses: func(server bool, o, _ options) string {
 		switch {
 		case o.psk != nil:
 			return "Gio has no pre-shared keys in DTLS"
 		case server && o.cookie:
 			return "Gio's server asks for no cookie"
+		case o.resume != "":
+			return "Gio resumes no sessions in DTLS"
 		}
 		return ""
 	},
@@ -81,13 +85,16 @@ var gio = &library{
 // pion3 is the Conn of github.com/pion/dtls/v3.
 var pion3 = &library{
 	program: &program{name: "pion3", build: inGo("pion3")},
-	habits:  traits{mtuSlack: 25, unknownIdentity: "internal_error"},
+	habits:  traits{mtuSlack: 25, takesFragmentedHello: true, unknownIdentity: "internal_error"},
 	misses: func(server bool, o, _ options) string {
 		if server && strings.HasPrefix(o.signature, "rsa_pss_") {
 			return "pion v3's server does not sign by RSA-PSS"
 		}
+		if o.resume == byTicket {
+			return "pion has no tickets"
+		}
 		if o.suite != "" && !slices.Contains(pion3Suites, handshake.SuiteByName(o.suite).ID) {
-			return "pion v3 does not have " + o.suite
+			return "pion v3 does not have all cipher suites"
 		}
 		return ""
 	},

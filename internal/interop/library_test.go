@@ -66,6 +66,9 @@ func (l *library) start(t *testing.T, o options, arguments ...string) *librarySe
 	if o.byAddress {
 		add("byaddress", "yes")
 	}
+	if o.resume == byTicket {
+		add("tickets", "yes")
+	}
 	add("group", o.group)
 	add("signature", o.signature)
 	add("alpn", strings.Join(o.alpn, ","))
@@ -137,6 +140,15 @@ func (s *librarySession) close(t *testing.T) {
 func (s *librarySession) expectClose(t *testing.T) {
 	t.Helper()
 	s.process.expect(t, "\nclosed\n")
+}
+
+// again waits for the end of the second handshake, too.
+func (s *librarySession) again(t *testing.T) {
+	t.Helper()
+	s.input(t, "resume\n")
+	if err := s.awaitFunc(func(output string) bool { return strings.Count(output, "\nestablished\n") == 2 }); err != nil {
+		t.Fatalf("%s has no second connection: %v", s.name, err)
+	}
 }
 
 func (s *librarySession) expectFailure(t *testing.T, d alert.Description) {

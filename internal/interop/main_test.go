@@ -2,6 +2,7 @@ package interop
 
 import (
 	"flag"
+	"fmt"
 	"os"
 	"testing"
 )
@@ -18,6 +19,12 @@ func TestMain(m *testing.M) {
 		}
 	}
 	code := m.Run()
+	if *updateDocs && code == 0 {
+		if err := writeTable(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			code = 1
+		}
+	}
 	if err := os.RemoveAll(programs()); err != nil {
 		panic(err)
 	}

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/pion/dtls/v2/pkg/protocol/alert"
 
@@ -17,8 +18,10 @@ import (
 // openssl is OpenSSL's s_client and s_server.
 type openssl struct{}
 
-func (openssl) traits() traits              { return traits{acknowledgesName: true} }
-func (openssl) version(t *testing.T) string { return versionOf(t, "openssl", "version") }
+func (openssl) traits() traits { return traits{acknowledgesName: true} }
+func (openssl) version(t *testing.T) string {
+	return firstPart(versionOf(t, "openssl", "version"), " (")
+}
 
 func (openssl) lacks(server bool, o, _ options) string {
 	if isRFC8442(o.suite) {
@@ -99,7 +102,14 @@ func (openssl) connect(t *testing.T, server netip.AddrPort, o options) session {
 	if o.psk != nil {
 		arguments = append(arguments, "-psk_identity", o.psk.identity)
 	}
-	return &opensslSession{process: start(t, opensslConfig(t, o), "openssl", arguments...)}
+	if o.resume == "" {
+		return &opensslSession{process: start(t, opensslConfig(t, o), "openssl", arguments...)}
+	}
+	kept := file(t, "session.pem", nil)
+	environment := opensslConfig(t, o)
+	s := &opensslSession{process: start(t, environment, "openssl", append(arguments, "-sess_out", kept)...)}
+	s.next = func() *process { return start(t, environment, "openssl", append(arguments, "-sess_in", kept)...) }
+	return s
 }
 
 // opensslOptions are those that both programs have.
@@ -134,6 +144,9 @@ func opensslOptions(t *testing.T, o options) []string {
 	if o.psk != nil {
 		arguments = append(arguments, "-psk", o.psk.key)
 	}
+	if o.resume == byID {
+		arguments = append(arguments, "-no_ticket")
+	}
 	if o.mtu != 0 {
 		arguments = append(arguments, "-mtu", strconv.Itoa(o.mtu+28)) // of the link, with IP and UDP headers
 	}
@@ -150,6 +163,20 @@ type opensslSession struct {
 	*process
 	local  netip.AddrPort
 	server bool
+	next   func() *process // client: one that resumes the session
+}
+
+// again ends the process, which has kept its session, and starts the next one.
+func (s *opensslSession) again(t *testing.T) {
+	t.Helper()
+	s.close(t)
+	select {
+	case <-s.ended:
+	case <-time.After(patience):
+		t.Fatal("s_client does not end")
+	}
+	s.process = s.next()
+	s.established(t)
 }
 
 func (s *opensslSession) address() netip.AddrPort { return s.local }

@@ -30,6 +30,8 @@ type options struct {
 	noEMS       bool                       // peers only: without extended master secret
 	rehandshake bool                       // gnutls-cli: renegotiate at once
 	cookie      bool                       // peers only: ask for a cookie, which some do always
+	resume      string                     // peers only: byID or byTicket; empty: no session is kept
+	sessions    *conn.SessionCache         // our clients only
 }
 
 // psk is a pre-shared key.
@@ -58,6 +60,8 @@ type traits struct {
 	fixedMTU bool
 	// mtuSlack is by how many bytes its datagrams are larger than its MTU.
 	mtuSlack int
+	// takesFragmentedHello: as a server, it puts together a ClientHello in fragments.
+	takesFragmentedHello bool
 	// losesClose: its close_notify sometimes comes too late to be sent.
 	losesClose bool
 	// unknownIdentity is the alert of a server for an unknown identity, wrongKey that

@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/netip"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -28,7 +29,7 @@ type pion struct{}
 // traits: Close first stops pion's reader, which closes the socket, perhaps before
 // Close has sent close_notify.
 func (pion) traits() traits {
-	return traits{mtuSlack: 25, unknownIdentity: "internal_error", losesClose: true}
+	return traits{mtuSlack: 25, takesFragmentedHello: true, unknownIdentity: "internal_error", losesClose: true}
 }
 
 func (pion) version(t *testing.T) string {
@@ -38,8 +39,11 @@ func (pion) version(t *testing.T) string {
 func (pion) lacks(server bool, o, _ options) string {
 	if o.suite != "" {
 		if _, ok := pionSuite(o.suite); !ok {
-			return "pion v2 does not have " + o.suite
+			return "pion v2 does not have all cipher suites"
 		}
+	}
+	if o.resume == byTicket {
+		return "pion has no tickets"
 	}
 	if o.signature != "" {
 		return "pion v2 takes an RSA key only under a CA with RSA, and signs by PKCS #1 only"
@@ -73,6 +77,9 @@ func pionConfig(t *testing.T, o options) *dtls.Config {
 		config.EllipticCurves = []elliptic.Curve{map[string]elliptic.Curve{
 			"x25519": elliptic.X25519, "secp256r1": elliptic.P256, "secp384r1": elliptic.P384}[o.group]}
 	}
+	if o.resume != "" {
+		config.SessionStore = &pionSessions{kept: map[string]dtls.Session{}}
+	}
 	if o.noEMS {
 		config.ExtendedMasterSecret = dtls.DisableExtendedMasterSecret
 	}
@@ -102,14 +109,20 @@ func (pion) serve(t *testing.T, o options) session {
 		t.Fatal(err)
 	}
 	s := &pionSession{local: listener.Addr().(*net.UDPAddr).AddrPort()}
-	s.run(t, func() (*dtls.Conn, error) {
-		c, err := listener.Accept()
-		if err != nil {
-			return nil, err
-		}
-		return c.(*dtls.Conn), nil
-	})
-	t.Cleanup(func() { listener.Close() })
+	accept := func() {
+		s.run(t, func() (*dtls.Conn, error) {
+			c, err := listener.Accept()
+			if err != nil {
+				return nil, err
+			}
+			return c.(*dtls.Conn), nil
+		})
+		t.Cleanup(func() { listener.Close() })
+	}
+	accept()
+	if o.resume != "" {
+		s.next = accept
+	}
 	return s
 }
 
@@ -124,13 +137,16 @@ func (pion) connect(t *testing.T, server netip.AddrPort, o options) session {
 		config.PSKIdentityHint = []byte(o.psk.identity)
 		config.PSK = func([]byte) ([]byte, error) { return hex.DecodeString(o.psk.key) }
 	}
-	socket, err := net.DialUDP("udp4", nil, net.UDPAddrFromAddrPort(server))
-	if err != nil {
-		t.Fatal(err)
-	}
 	s := &pionSession{}
-	s.run(t, func() (*dtls.Conn, error) { return dtls.Client(socket, config) })
-	t.Cleanup(func() { socket.Close() })
+	s.next = func() {
+		socket, err := net.DialUDP("udp4", nil, net.UDPAddrFromAddrPort(server))
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.run(t, func() (*dtls.Conn, error) { return dtls.Client(socket, config) })
+		t.Cleanup(func() { socket.Close() })
+	}
+	s.next()
 	return s
 }
 
@@ -139,19 +155,61 @@ type pionSession struct {
 	ready chan struct{} // closed when the handshake has ended
 	conn  *dtls.Conn    // constant once ready
 	err   error         // constant once ready; the handshake's
+	next  func()        // begins with another connection; nil on a server that has only one
+}
+
+// again connects a client once more.
+func (s *pionSession) again(t *testing.T) {
+	t.Helper()
+	s.close(t)
+	s.next()
+	s.established(t)
+}
+
+// pionSessions keeps sessions.
+type pionSessions struct {
+	mu   sync.Mutex
+	kept map[string]dtls.Session
+}
+
+// Set keeps a session.
+func (p *pionSessions) Set(key []byte, session dtls.Session) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.kept[string(key)] = session
+	return nil
+}
+
+// Get finds one; none has no id.
+func (p *pionSessions) Get(key []byte) (dtls.Session, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.kept[string(key)], nil
+}
+
+// Del forgets one.
+func (p *pionSessions) Del(key []byte) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.kept, string(key))
+	return nil
 }
 
 // run makes the handshake, which takes place in pion's constructors.
 func (s *pionSession) run(t *testing.T, handshake func() (*dtls.Conn, error)) {
-	s.ready = make(chan struct{})
+	ready := make(chan struct{})
+	var c *dtls.Conn
+	s.ready = ready
 	go func() {
-		defer close(s.ready)
-		s.conn, s.err = handshake()
+		defer close(ready)
+		var err error
+		c, err = handshake()
+		s.conn, s.err = c, err
 	}()
 	t.Cleanup(func() {
-		<-s.ready
-		if s.conn != nil {
-			s.conn.Close()
+		<-ready
+		if c != nil {
+			c.Close()
 		}
 		if t.Failed() {
 			t.Logf("pion: handshake error %v", s.err)
@@ -206,6 +264,9 @@ func (s *pionSession) expectClose(t *testing.T) {
 	t.Helper()
 	if got, err := s.read(); err != io.EOF {
 		t.Fatalf("pion received %.80q, %v; want our close_notify", got, err)
+	}
+	if s.local.IsValid() && s.next != nil {
+		s.next()
 	}
 }
 

@@ -57,8 +57,12 @@ func versionOf(t *testing.T, name string, arguments ...string) string {
 	if err != nil {
 		t.Fatalf("%s: %v", name, err)
 	}
-	line, _, _ := strings.Cut(string(out), "\n")
-	return line
+	return firstPart(string(out), "\n")
+}
+
+func firstPart(s, separator string) string {
+	part, _, _ := strings.Cut(s, separator)
+	return part
 }
 
 // inC builds a program of testdata around a library, with the flags of its header and

@@ -108,6 +108,18 @@ func (tr *trace) find(sent bool, typ handshake.Type) *event {
 	return nil
 }
 
+// received counts the records that came.
+func (tr *trace) received() (n int) {
+	tr.mu.Lock()
+	defer tr.mu.Unlock()
+	for i := range tr.events {
+		if !tr.events[i].sent {
+			n++
+		}
+	}
+	return n
+}
+
 // fragments counts the fragments of messages of one direction, and gives the size
 // of its largest datagram with a handshake record, but for ClientHellos, which nobody
 // splits.

@@ -53,7 +53,7 @@ func newPeer(arguments []string) (*peer, error) {
 	for name, value := range values {
 		var err error
 		switch name {
-		case "role", "auth", "hint", "name", "identity", "byaddress", "key":
+		case "role", "auth", "hint", "name", "identity", "byaddress", "key": // not by themselves
 		case "port":
 			o.port, err = strconv.Atoi(value)
 		case "cert":

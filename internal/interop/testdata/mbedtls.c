@@ -85,6 +85,7 @@ static void configure_resumption(void)
 {
 	if (!options.server) {
 		mbedtls_ssl_session_init(&last);
+		mbedtls_ssl_conf_session_tickets(&config, options.tickets ? MBEDTLS_SSL_SESSION_TICKETS_ENABLED : MBEDTLS_SSL_SESSION_TICKETS_DISABLED);
 		return;
 	}
 	if (options.tickets) {
@@ -183,8 +184,6 @@ int peer_handshake(int socket)
 		need(mbedtls_ssl_set_hostname(&ssl, options.name) == 0);
 	if (!options.server && last.id_len + last.ticket_len > 0)
 		need(mbedtls_ssl_set_session(&ssl, &last) == 0);
-	unsigned char master[48], old[48];
-	memcpy(old, last.master, sizeof old);
 	int result;
 	while ((result = mbedtls_ssl_handshake(&ssl)) != 0) {
 		if (result == MBEDTLS_ERR_SSL_HELLO_VERIFY_REQUIRED) {
@@ -199,8 +198,6 @@ int peer_handshake(int socket)
 	if (!options.server) {
 		mbedtls_ssl_session_free(&last);
 		need(mbedtls_ssl_get_session(&ssl, &last) == 0);
-		memcpy(master, last.master, sizeof master);
-		say("resumed=%s", memcmp(master, old, sizeof old) == 0 ? "yes" : "no");
 	}
 	const char *alpn = mbedtls_ssl_get_alpn_protocol(&ssl);
 	say("alpn=%s", alpn ? alpn : "");

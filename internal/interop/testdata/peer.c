@@ -112,12 +112,16 @@ static int listen_anywhere(void)
 	return fd;
 }
 
+static void disconnect(int fd)
+{
+	struct sockaddr none = {.sa_family = AF_UNSPEC};
+	need(connect(fd, &none, sizeof none) == 0);
+}
+
 // take_peer connects the socket with the next who sends a ClientHello; what was left
 // of the last connection is passed over.
 static void take_peer(int fd)
 {
-	struct sockaddr none = {.sa_family = AF_UNSPEC};
-	need(connect(fd, &none, sizeof none) == 0);
 	for (;;) {
 		unsigned char start[14];
 		struct sockaddr_in from;
@@ -158,22 +162,23 @@ static int command(char *line, size_t length)
 	return 0;
 }
 
-// converse plays one connection. It tells whether another one is asked for.
-static int converse(int fd)
+// How a connection ends.
+enum end { BY_FAILURE, BY_PEER, TO_RESUME };
+
+// converse plays one connection.
+static enum end converse(int fd)
 {
 	static char input[1 << 16], received[1 << 16];
 	static size_t filled;
 	if (peer_handshake(fd) != 0)
-		return 0;
+		return BY_FAILURE;
 	say("established");
 	for (;;) {
 		struct pollfd waits[] = {{.fd = fd, .events = POLLIN}, {.fd = STDIN_FILENO, .events = POLLIN}};
 		// The other side's first datagrams may have been read with its last flight.
 		for (int n; (n = peer_receive(received, sizeof received - 1)) != NOTHING;) {
-			if (n == CLOSED)
-				say("closed");
 			if (n < 0)
-				return 0;
+				return n == CLOSED ? BY_PEER : BY_FAILURE;
 			received[n] = 0;
 			printf("received %s", received);
 			fflush(stdout);
@@ -191,7 +196,7 @@ static int converse(int fd)
 			filled -= length;
 			memmove(input, end + 1, filled);
 			if (again)
-				return 1;
+				return TO_RESUME;
 		}
 	}
 }
@@ -204,17 +209,21 @@ int main(int count, char **arguments)
 	}
 	for (int i = 1; i < count; i++)
 		parse(arguments[i]);
-	int again;
+	enum end end;
 	int fd = options.server ? listen_anywhere() : -1;
 	do {
 		if (options.server)
 			take_peer(fd);
 		else
 			fd = connect_to(options.port);
-		again = converse(fd);
+		end = converse(fd);
 		peer_free();
-		if (!options.server)
+		if (options.server)
+			disconnect(fd);
+		else
 			close(fd);
-	} while (options.server || again);
+		if (end == BY_PEER) // and a server is ready for the next one
+			say("closed");
+	} while (options.server || end == TO_RESUME);
 	return 0;
 }

@@ -6,7 +6,7 @@
 // library is. The program prints a line for each thing that happens:
 //
 //	listening PORT      a server has its port
-//	NAME=VALUE          what was agreed upon: alpn, ems, name, subject, resumed
+//	NAME=VALUE          what was agreed upon: alpn, name, subject
 //	established         the handshake is complete
 //	received TEXT       a datagram came
 //	closed              the other side's close_notify came
@@ -41,7 +41,7 @@ struct options {
 	size_t psk_length;
 	int mtu;
 	int no_ems;
-	int tickets;          // servers: resume by tickets instead of session ids
+	int tickets;          // resume by tickets; else by session ids
 };
 
 extern struct options options;

@@ -145,7 +145,6 @@ static void report(void)
 		say("subject=%s", wolfSSL_X509_get_subjectCN(peer));
 		wolfSSL_X509_free(peer);
 	}
-	say("resumed=%s", wolfSSL_session_reused(ssl) ? "yes" : "no");
 }
 
 int peer_handshake(int socket)
@@ -160,7 +159,8 @@ int peer_handshake(int socket)
 	if (!options.server) {
 		if (options.ca && options.name)
 			need(wolfSSL_check_domain_name(ssl, options.name) == WOLFSSL_SUCCESS);
-		need(wolfSSL_UseSessionTicket(ssl) == WOLFSSL_SUCCESS);
+		if (options.tickets)
+			need(wolfSSL_UseSessionTicket(ssl) == WOLFSSL_SUCCESS);
 		if (last)
 			need(wolfSSL_set_session(ssl, last) == WOLFSSL_SUCCESS);
 	}
