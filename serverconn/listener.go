@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/semaphore"
@@ -32,6 +33,7 @@ type DtlsListener struct {
 	limits    queueLimits
 
 	authorization authorization
+	crew          atomic.Pointer[crew] // nil while nobody calls Serve
 
 	table    table
 	counters listenerCounters

@@ -26,6 +26,13 @@ type peer struct {
 	established bool  // guarded by listener.mu
 
 	idle idleness // owned by the reader
+
+	// Of a peer that Serve serves.
+	worker    atomic.Pointer[worker]    // nil if nobody serves it
+	batch     atomic.Pointer[sendBatch] // what is sent goes through it; nil: to the base
+	turn      atomic.Uint32
+	nextReady *peer // guarded by worker.mu
+	greeted   bool  // owned by the worker
 }
 
 // idleness is what the reader last saw of a connection.
@@ -83,7 +90,21 @@ func (p *peer) ReceiveMessages(ctx context.Context, messages []datagram.InputMes
 // would still send, such as an alert about its handshake, could only harm that one.
 func (p *peer) supersede() {
 	p.muted.Store(true)
-	p.queue.end(nil)
+	p.end(nil)
+}
+
+// end lets readers have what is queued and then failure, or, if that is nil, the end.
+func (p *peer) end(failure error) {
+	p.queue.end(failure)
+	p.rouse()
+}
+
+// rouse has the peer's worker look at it, if it has one.
+func (p *peer) rouse() {
+	if w := p.worker.Load(); w != nil {
+		w.schedule(p)
+		w.kick()
+	}
 }
 
 // SendMessages sends to the peer, whatever addresses the messages have; afterwards
@@ -93,6 +114,9 @@ func (p *peer) SendMessages(ctx context.Context, messages []datagram.OutputMessa
 		return 0, errSuperseded
 	}
 	messages = messages[:min(len(messages), datagram.MaxMessages)]
+	if b := p.batch.Load(); b != nil && flags == 0 && b.add(p, messages) {
+		return len(messages), nil
+	}
 	for i := range messages {
 		messages[i].Address = p.address
 	}
@@ -195,4 +219,5 @@ func (p *peer) waitForChange(ctx context.Context, condition datagram.IOCondition
 func (p *peer) Detach() {
 	p.listener.forget(p)
 	p.queue.abandon()
+	p.rouse()
 }

@@ -102,7 +102,7 @@ func pause(ctx context.Context, d time.Duration) {
 func (l *DtlsListener) fail(why error) {
 	l.close(why)
 	for _, p := range l.table.appendAll(nil) {
-		p.queue.end(why)
+		p.end(why)
 	}
 	l.stopRead()
 }
@@ -116,6 +116,9 @@ func (r *reader) takeBatch(messages []datagram.InputMessage) {
 		r.take(m.Vectors[0][:m.BytesReceived], m.Address, now)
 	}
 	r.reply()
+	if c := r.l.crew.Load(); c != nil {
+		c.kick()
+	}
 }
 
 func (r *reader) take(data []byte, from datagram.Address, now time.Time) {
@@ -205,6 +208,10 @@ func (r *reader) takeVerified(verified *handshake.VerifiedHello, data []byte, fr
 func (l *DtlsListener) deliver(p *peer, data []byte) {
 	if !p.queue.push(data) {
 		l.counters.dropped.Add(1)
+		return
+	}
+	if w := p.worker.Load(); w != nil {
+		w.schedule(p)
 	}
 }
 

@@ -21,13 +21,14 @@ type ListenerStats struct {
 	Handshakes   uint64 // handshakes that succeeded
 	Restarted    uint64 // of these, in place of an older association of the address
 	Accepted     uint64 // connections given by Accept
+	Unsent       uint64 // replies of a Handler that did not leave: too long, or the base did not take them
 	IdleClosed   uint64 // connections closed since they were idle
 	QueuedBytes  int64  // memory that the receive queues of all peers take now
 }
 
 type listenerCounters struct {
 	datagrams, unknown, dropped, limited, hellos, unanswered, verified, unauthorized, refused,
-	failed, established, restarted, accepted, idle atomic.Uint64
+	failed, established, restarted, accepted, unsent, idle atomic.Uint64
 }
 
 // Stats counts so far. The numbers are taken one after another.
@@ -53,6 +54,7 @@ func (l *DtlsListener) Stats() ListenerStats {
 		Handshakes:   c.established.Load(),
 		Restarted:    c.restarted.Load(),
 		Accepted:     c.accepted.Load(),
+		Unsent:       c.unsent.Load(),
 		IdleClosed:   c.idle.Load(),
 		QueuedBytes:  l.limits.used.Load(),
 	}

@@ -31,8 +31,10 @@ func (t *table) init() {
 }
 
 func (t *table) shard(a datagram.Address) *shard {
-	return &t.shards[maphash.Comparable(t.seed, a)%tableShards]
+	return &t.shards[t.hash(a)%tableShards]
 }
+
+func (t *table) hash(a datagram.Address) uint64 { return maphash.Comparable(t.seed, a) }
 
 // find gives the peer of an address and the one that may replace it; nil for none.
 func (t *table) find(a datagram.Address) (p, successor *peer) {
