@@ -119,7 +119,7 @@ func TestAllocations(t *testing.T) {
 		}
 		mustHandshake(t, p)
 		for name, ctx := range map[string]context.Context{"background": background, "cancellable": cancellable} {
-			for _, count := range []int{1, 32} {
+			for _, count := range []int{1, 8, 32, 64} {
 				for _, timeout := range []time.Duration{-1, 0, patience} {
 					out, in := make([]datagram.OutputMessage, count), room(count, 1200)
 					for i := range out {
