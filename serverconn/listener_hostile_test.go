@@ -113,8 +113,10 @@ func TestSpoofedHellosKeepNothing(t *testing.T) {
 	}
 	flood(320)
 	verified, before, goroutines := l.Stats().Verified, heap(), runtime.NumGoroutine()
-	flood(16000)
-	untilAnswered(t, client) // the kernel may drop some
+	for base.count.Load() < 50_000 { // the kernel may drop some
+		flood(1600)
+	}
+	untilAnswered(t, client)
 	eventually(t, "the flood has been read", func() bool {
 		pending := base.ConditionCheck(datagram.In)
 		return pending == 0
@@ -124,9 +126,6 @@ func TestSpoofedHellosKeepNothing(t *testing.T) {
 		t.Errorf("%+v", s)
 	}
 	seen := base.count.Load()
-	if seen < 1000 {
-		t.Fatalf("only %d datagrams of the flood arrived", seen)
-	}
 	if n := runtime.NumGoroutine(); n > goroutines {
 		t.Errorf("%d goroutines, %d before", n, goroutines)
 	}
