@@ -308,9 +308,9 @@ func (c *DtlsConnection) HandshakePatience() time.Duration {
 // not answer before it ends with TIMED_OUT, besides the limits that the caller's
 // timeout and context set; 0 or less restores the default of 62 s. A flight is
 // repeated after 1, 3, 7, 15 and 31 seconds, then once a minute at most (RFC 6347
-// 4.2.4.1), so that the default is six tries: enough for a path that loses one
-// datagram in ten, but where it loses a third in each direction, one handshake in
-// fifty needs more.
+// 4.2.4.1), from the third time on with each datagram twice. So the default is six
+// tries: enough for a path that loses one datagram in ten, but where it loses a third
+// in each direction, one handshake in a hundred needs more.
 func (c *DtlsConnection) SetHandshakePatience(patience time.Duration) {
 	c.set(func(s *rareSettings) { s.patience = max(patience, 0) })
 }

@@ -75,7 +75,7 @@ func TestSilentPeer(t *testing.T) {
 				})
 				took(t, 0, func() { wantIO(t, c.Handshake(background), datagram.CodeTimedOut) }) // G189
 				a.Close()
-				want := []time.Duration{0, 1, 3, 7, 15, 31}
+				want := []time.Duration{0, 1, 3, 7, 7, 15, 15, 31, 31}
 				for i := range want {
 					want[i] *= time.Second
 				}

@@ -49,7 +49,8 @@ const (
 	DefaultMTU = 1400
 	smallMTU   = 548 // what every IPv4 host must take, less the headers
 
-	sendsUntilSmall = 3 // of a flight
+	sendsUntilSmall  = 3 // of a flight
+	sendsUntilDouble = 3
 )
 
 // ClientAuth says what a server asks of its clients (G108).

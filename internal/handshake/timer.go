@@ -36,7 +36,9 @@ func (m *Machine) giveUp() time.Time {
 }
 
 // Expire sends the flight again if its time has come, and fails when the peer has
-// been waited for too long.
+// been waited for too long. Where that was in vain several times, each datagram goes
+// out twice: the timer of the RFC makes the next try so late that it must not be lost
+// too, and there are few of them.
 func (m *Machine) Expire(now time.Time) {
 	d := m.Deadline()
 	if d.IsZero() || now.Before(d) {
@@ -55,8 +57,13 @@ func (m *Machine) Expire(now time.Time) {
 		return
 	}
 	m.out.interval = min(2*m.out.interval, maximumTimeout)
+	queued := len(m.out.queue)
 	if err := m.send(now); err != nil {
 		m.fail(err)
+		return
+	}
+	if m.out.sends > sendsUntilDouble {
+		m.out.queue = append(m.out.queue, m.out.queue[queued:]...)
 	}
 }
 
