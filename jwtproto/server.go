@@ -1,0 +1,248 @@
+package jwtproto
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"gdtls/datagram"
+)
+
+const (
+	// maxQueued is how many requests may wait in a server, maxLane how many of them for
+	// one group. Further ones are dropped and counted; the clients repeat them.
+	maxQueued = 4096
+	maxLane   = 256
+)
+
+// Server answers the requests of the groups of a Lab. Signatures are checked by a fixed
+// number of workers; the requests of one group are answered in the order in which they
+// came, those of different groups side by side. Safe for concurrent use. Close ends its
+// workers.
+type Server struct {
+	// Constant.
+	config  Config
+	machine Machine
+	store   *store
+	checks  *budget
+	replies *budget
+	workers errgroup.Group
+
+	// Between the stages. done ends them all.
+	ready  chan *lane
+	outbox chan reply
+	done   chan struct{}
+	close  sync.Once
+
+	counters struct{ requests, acknowledged, refused, overBudget, overflowed, unsent, spoiled atomic.Uint64 }
+
+	queued atomic.Int64 // jobs in all lanes
+	mu     sync.Mutex   // guards lanes
+	lanes  map[string]*lane
+}
+
+// Stats counts what a Server has done.
+type Stats struct {
+	Requests     uint64 // datagrams that came as requests, whatever they were
+	Acknowledged uint64
+	Refused      uint64 // answered with an error reply
+	OverBudget   uint64 // not answered, since the host had used up its budget
+	Overflowed   uint64 // not answered, since too many requests waited
+	Unsent       uint64 // replies that the transport did not take
+	Spoiled      uint64 // replies that were subject to Faults
+}
+
+// NewServer makes a Server and starts its workers.
+func NewServer(config Config) (*Server, error) {
+	config, machine, err := config.normal()
+	if err != nil {
+		return nil, err
+	}
+	s := &Server{
+		config:  config,
+		machine: machine,
+		store:   newStore(machine),
+		checks:  newBudget(config.ChecksPerSecond, 2*config.ChecksPerSecond),
+		replies: newBudget(config.RepliesPerSecond, 2*config.RepliesPerSecond),
+		ready:   make(chan *lane, maxQueued),
+		outbox:  make(chan reply, maxQueued),
+		done:    make(chan struct{}),
+		lanes:   map[string]*lane{},
+	}
+	for range config.Workers {
+		s.workers.Go(s.work)
+	}
+	s.workers.Go(s.send)
+	return s, nil
+}
+
+// Close ends the workers. Requests that still wait are not answered: call it after
+// Serve has returned.
+func (s *Server) Close() {
+	s.close.Do(func() { close(s.done) })
+	_ = s.workers.Wait() // they have no errors
+}
+
+// Stats counts so far. The numbers are taken one after another.
+func (s *Server) Stats() Stats {
+	c := &s.counters
+	return Stats{
+		Requests: c.requests.Load(), Acknowledged: c.acknowledged.Load(), Refused: c.refused.Load(),
+		OverBudget: c.overBudget.Load(), Overflowed: c.overflowed.Load(), Unsent: c.unsent.Load(), Spoiled: c.spoiled.Load(),
+	}
+}
+
+// History is what the server acknowledged to a group, the oldest first: the last
+// thousand rows. It begins anew with the server.
+func (s *Server) History(group string) []Row { return s.store.history(group) }
+
+// Last is the last number that a group said in turn.
+func (s *Server) Last(group string) int { return s.store.last(group) }
+
+// peer is where a request came from, and its answer goes.
+type peer struct {
+	outlet  *outlet
+	address datagram.Address // where the answer goes; the zero Address over DTLS
+	from    datagram.Address
+	only    string // the group that the peer speaks for; empty: any
+	dtls    bool
+}
+
+// job is a request that waits for its answer.
+type job struct {
+	*request // nil: it had not the form of one
+	why      Refusal
+	peer     peer
+}
+
+// lane is the queue of a group. It is in ready, or with a worker, while busy is true.
+type lane struct {
+	mu   sync.Mutex
+	jobs []job
+	busy bool
+}
+
+// take looks at a datagram as far as it can be done without a public key, and queues it
+// for the rest. token belongs to the caller again when it returns.
+func (s *Server) take(token []byte, from peer) {
+	s.counters.requests.Add(1)
+	now := time.Now()
+	s.config.Logs.request(now, from.from, token)
+	directory := s.config.Lab.current.Load()
+	r, why := decodeRequest(token, s.config.MaxRequest)
+	if why == accepted {
+		why = r.find(directory.groups, from.only, now)
+	}
+	l := new(lane) // of its own: refusals keep no order
+	if why == accepted {
+		if !s.checks.spend(from.from, now) {
+			s.counters.overBudget.Add(1)
+			return
+		}
+		l = s.lane(r.group.name)
+	} else if !from.dtls && len(token) < errorReplyLength && !s.replies.spend(from.from, now) {
+		s.counters.overBudget.Add(1)
+		return
+	}
+	s.queue(l, job{r, why, from})
+}
+
+// lane finds the lane of a group that is known.
+func (s *Server) lane(group string) *lane {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	l := s.lanes[group]
+	if l == nil {
+		l = new(lane)
+		s.lanes[group] = l
+	}
+	return l
+}
+
+// queue puts a job into a lane, and the lane before the workers.
+func (s *Server) queue(l *lane, j job) {
+	if s.queued.Add(1) > maxQueued {
+		s.queued.Add(-1)
+		s.counters.overflowed.Add(1)
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.jobs) >= maxLane {
+		s.queued.Add(-1)
+		s.counters.overflowed.Add(1)
+		return
+	}
+	j.peer.outlet.pending.Add(1)
+	l.jobs = append(l.jobs, j)
+	if !l.busy {
+		l.busy = true
+		s.ready <- l // has room: no more lanes are busy than jobs are queued
+	}
+}
+
+// work answers jobs until the server is closed. A lane goes to the end of the line after
+// each, so that no group holds up others.
+func (s *Server) work() error {
+	for {
+		select {
+		case <-s.done:
+			return nil
+		case l := <-s.ready:
+			l.mu.Lock()
+			j := l.jobs[0]
+			l.mu.Unlock()
+			s.answer(j)
+			l.mu.Lock()
+			l.jobs = l.jobs[1:]
+			if len(l.jobs) == 0 {
+				l.busy, l.jobs = false, nil
+			} else {
+				s.ready <- l
+			}
+			l.mu.Unlock()
+			s.queued.Add(-1)
+		}
+	}
+}
+
+// answer checks what is left to check, moves the group, and sends the answer.
+func (s *Server) answer(j job) {
+	defer j.peer.outlet.pending.Done()
+	now := time.Now()
+	if j.why == accepted {
+		j.why = j.verify(s.machine, s.config.Leeway, now)
+	}
+	e := Event{Time: now, Peer: j.peer.from.String(), DTLS: j.peer.dtls, Why: j.why}
+	subject := noSubject
+	if j.request != nil && j.group != nil {
+		e.Group, subject = j.group.name, j.group.name
+	}
+	var claims replyClaims
+	if j.why == accepted {
+		id := j.id()
+		e.Row = s.store.apply(e.Group, j.request, id, now)
+		claims = acknowledgement(e.Group, id, e.Row.Next, now)
+		s.counters.acknowledged.Add(1)
+		s.config.Logs.accepted(now, e.Group, j.payload, j.registration)
+		if e.Row.Step == Advanced && e.Row.Number == s.machine.Final() {
+			s.config.Logs.success(now, e.Group)
+		}
+	} else {
+		claims = refusal(j.why, now)
+		s.counters.refused.Add(1)
+		s.config.Logs.refused(now, subject, j.why)
+	}
+	if s.config.Observe != nil {
+		s.config.Observe(e)
+	}
+	token, err := s.config.Lab.current.Load().sealer.seal(claims)
+	if err != nil {
+		s.config.Logger.Error("a reply could not be signed", "error", err)
+		return
+	}
+	s.config.Logs.response(now, subject, token)
+	s.post(reply{j.peer.outlet, j.peer.address, token})
+}
