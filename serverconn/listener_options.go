@@ -12,8 +12,8 @@ type listenerConfig struct {
 	backlog          int
 	handshakeTimeout time.Duration
 	idleTimeout      time.Duration // 0: none
-	queueDatagrams   int
-	queueBytes       int
+	queueDatagrams   int32
+	queueBytes       int32
 	receiveMemory    int64
 	helloRate        rate                               // zero: none
 	handshakeRate    rate                               // zero: none
@@ -39,7 +39,7 @@ func newListenerConfig(options []ListenerOption) listenerConfig {
 }
 
 // setPositive leaves the default where a value says nothing.
-func setPositive[T int | int64 | time.Duration](field *T, value T) {
+func setPositive[T int | int32 | int64 | time.Duration](field *T, value T) {
 	if value > 0 {
 		*field = value
 	}
@@ -87,8 +87,8 @@ func WithIdleTimeout(d time.Duration) ListenerOption {
 // up to 2048 bytes takes 2 KiB, a longer one about 17.
 func WithReceiveQueue(datagrams, bytes int) ListenerOption {
 	return func(c *listenerConfig) {
-		setPositive(&c.queueDatagrams, datagrams)
-		setPositive(&c.queueBytes, bytes)
+		setPositive(&c.queueDatagrams, int32(min(max(datagrams, 0), 1<<30)))
+		setPositive(&c.queueBytes, int32(min(max(bytes, 0), 1<<30)))
 	}
 }
 

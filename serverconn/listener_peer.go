@@ -19,26 +19,25 @@ type peer struct {
 	queue    queue
 	muted    atomic.Bool // another association has its address: it sends nothing more
 
+	turn       atomic.Uint32                        // of its worker
+	worker     atomic.Pointer[worker]               // that serves it; nil: nobody does
+	batch      atomic.Pointer[sendBatch]            // what is sent goes through it; nil: to the base
 	connection atomic.Pointer[DtlsServerConnection] // set once established
 
-	successor   *peer // guarded by its shard's mu: of the peer that restarted and is making a handshake
-	detached    bool  // guarded by listener.mu: it is in the table no more
-	established bool  // guarded by listener.mu
+	successor *peer // guarded by its shard's mu: of the peer that restarted and is making a handshake
+	nextReady *peer // guarded by worker.mu
 
 	idle idleness // owned by the reader
 
-	// Of a peer that Serve serves.
-	worker    atomic.Pointer[worker]    // nil if nobody serves it
-	batch     atomic.Pointer[sendBatch] // what is sent goes through it; nil: to the base
-	turn      atomic.Uint32
-	nextReady *peer // guarded by worker.mu
-	greeted   bool  // owned by the worker
+	greeted     bool // owned by the worker: Accepted was called
+	detached    bool // guarded by listener.mu: it is in the table no more
+	established bool // guarded by listener.mu
 }
 
 // idleness is what the reader last saw of a connection.
 type idleness struct {
 	messages uint64
-	since    time.Time
+	since    time.Duration // by the sweeper's clock; 0: it has not been seen
 }
 
 var (

@@ -57,7 +57,7 @@ func (p *packet) release() {
 
 // queueLimits bounds the receive queues of one listener.
 type queueLimits struct {
-	datagrams, bytes int   // of one queue
+	datagrams, bytes int32 // of one queue
 	memory           int64 // of all
 	used             atomic.Int64
 	waiters          sync.Pool // of *waiter; not global, so that synctest bubbles do not share them
@@ -70,8 +70,8 @@ type queue struct {
 
 	mu          sync.Mutex
 	first, last *packet
-	datagrams   int
-	bytes       int // of memory
+	datagrams   int32
+	bytes       int32 // of memory
 	over        bool
 	failure     error // what readers get when over; nil: the end (G015)
 	waiting     []*waiter
@@ -79,7 +79,7 @@ type queue struct {
 
 // push queues a copy of data and tells whether there was room.
 func (q *queue) push(data []byte) bool {
-	memory := packetMemory(len(data))
+	memory := int32(packetMemory(len(data)))
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	l := q.limits
@@ -101,7 +101,7 @@ func (q *queue) push(data []byte) bool {
 	return true
 }
 
-func (q *queue) account(datagrams, memory int) {
+func (q *queue) account(datagrams, memory int32) {
 	q.datagrams += datagrams
 	q.bytes += memory
 	q.limits.used.Add(int64(memory))
@@ -116,7 +116,7 @@ func (q *queue) pop() *packet {
 	if q.first = p.next; q.first == nil {
 		q.last = nil
 	}
-	q.account(-1, -len(p.b))
+	q.account(-1, -int32(len(p.b)))
 	return p
 }
 

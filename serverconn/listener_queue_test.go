@@ -11,7 +11,7 @@ import (
 	"gdtls/datagram"
 )
 
-func newTestQueue(datagrams, bytes int, memory int64) *queue {
+func newTestQueue(datagrams, bytes int32, memory int64) *queue {
 	return &queue{limits: &queueLimits{datagrams: datagrams, bytes: bytes, memory: memory}}
 }
 

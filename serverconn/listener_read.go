@@ -241,6 +241,7 @@ func (r *reader) reply() {
 // sweeper finds connections that are idle.
 type sweeper struct {
 	timeout time.Duration // 0: none is too long
+	start   time.Time
 	every   time.Duration
 	next    time.Time
 	closers sync.WaitGroup
@@ -251,7 +252,7 @@ type sweeper struct {
 const sweepsPerTimeout = 8
 
 func (s *sweeper) begin(timeout time.Duration, now time.Time) {
-	s.timeout = timeout
+	s.timeout, s.start = timeout, now
 	s.every = max(timeout/sweepsPerTimeout, time.Millisecond)
 	s.next = now.Add(s.every)
 }
@@ -270,6 +271,7 @@ func (s *sweeper) look(l *DtlsListener, now time.Time) {
 		return
 	}
 	s.next = now.Add(s.every)
+	elapsed := max(now.Sub(s.start), 1)
 	peers := l.table.appendAll(nil)
 	expired := peers[:0]
 	for _, p := range peers {
@@ -278,10 +280,10 @@ func (s *sweeper) look(l *DtlsListener, now time.Time) {
 			continue // it has the deadline of its handshake
 		}
 		stats := c.Stats()
-		if messages := stats.Sent + stats.Received; p.idle.since.IsZero() || messages != p.idle.messages {
-			p.idle = idleness{messages: messages, since: now}
-		} else if now.Sub(p.idle.since) >= s.timeout {
-			p.idle.since = now // it is told once
+		if messages := stats.Sent + stats.Received; p.idle.since == 0 || messages != p.idle.messages {
+			p.idle = idleness{messages: messages, since: elapsed}
+		} else if elapsed-p.idle.since >= s.timeout {
+			p.idle.since = elapsed // it is told once
 			expired = append(expired, p)
 		}
 	}

@@ -20,7 +20,7 @@ import (
 // is kept about it (RFC 6347 4.2.1), which the real Gio does not ask (G215).
 type DtlsServerConnection struct {
 	*conn.DtlsConnection
-	role *role
+	role role
 }
 
 // NewDtlsServerConnection makes a server over a base that is connected to its peer
@@ -35,13 +35,13 @@ func newServer(base datagram.DatagramBased, certificate *conn.TlsCertificate, he
 	if certificate != nil && !certificate.HasPrivateKey() {
 		return nil, &conn.TlsError{Code: conn.TlsErrorBadCertificate, Message: "certificate has no private key: a server needs it to prove who it is"}
 	}
-	r := &role{hello: hello}
-	c, err := conn.New(base, r)
-	if err != nil {
+	c := &DtlsServerConnection{role: role{hello: hello}}
+	var err error
+	if c.DtlsConnection, err = conn.New(base, &c.role); err != nil {
 		return nil, err
 	}
 	c.SetCertificate(certificate)
-	return &DtlsServerConnection{DtlsConnection: c, role: r}, nil
+	return c, nil
 }
 
 // AuthenticationMode tells whether clients are asked for a certificate
@@ -67,7 +67,7 @@ func (c *DtlsServerConnection) SetAuthenticationMode(mode conn.TlsAuthentication
 func (c *DtlsServerConnection) SetAcceptedCAs(names [][]byte) {
 	c.role.mu.Lock()
 	defer c.role.mu.Unlock()
-	c.role.authorities = slices.Clone(names)
+	c.role.rarely().authorities = slices.Clone(names)
 }
 
 // SetPskIdentityHint sets the hint that helps clients to choose a pre-shared key
@@ -75,7 +75,7 @@ func (c *DtlsServerConnection) SetAcceptedCAs(names [][]byte) {
 func (c *DtlsServerConnection) SetPskIdentityHint(hint []byte) {
 	c.role.mu.Lock()
 	defer c.role.mu.Unlock()
-	c.role.hint = slices.Clone(hint)
+	c.role.rarely().hint = slices.Clone(hint)
 }
 
 // SetSessions sets what the server remembers of its clients, so that they may
@@ -87,14 +87,27 @@ func (c *DtlsServerConnection) SetSessions(sessions *Sessions) {
 	c.role.sessions = sessions
 }
 
-// role is what a server adds to the connection.
+// role is what a server adds to the connection. All of it is guarded by mu.
 type role struct {
-	mu          sync.Mutex
-	mode        conn.TlsAuthenticationMode
+	mu       sync.Mutex
+	mode     conn.TlsAuthenticationMode
+	rare     *rareRole                // nil: none of it is set
+	sessions *Sessions                // nil: none
+	hello    *handshake.VerifiedHello // the listener's; nil once used
+}
+
+// rareRole is what most servers leave as it is.
+type rareRole struct {
 	authorities [][]byte
 	hint        []byte
-	sessions    *Sessions                // nil: none
-	hello       *handshake.VerifiedHello // the listener's; nil once used
+}
+
+// rarely gives the rare settings for a change. The caller holds mu.
+func (r *role) rarely() *rareRole {
+	if r.rare == nil {
+		r.rare = &rareRole{}
+	}
+	return r.rare
 }
 
 var _ conn.Role = (*role)(nil)
@@ -122,8 +135,10 @@ func (r *role) Configure(config *handshake.Config) {
 	case conn.AuthenticationRequired:
 		config.ClientAuth = handshake.RequireClientCertificate
 	}
-	config.CertificateAuthorities = r.authorities
-	config.PSKHint = r.hint
+	if r.rare != nil {
+		config.CertificateAuthorities = r.rare.authorities
+		config.PSKHint = r.rare.hint
+	}
 	if r.sessions != nil {
 		config.Sessions = r.sessions.machine
 	}
