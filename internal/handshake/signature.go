@@ -14,17 +14,27 @@ import (
 	"github.com/pion/dtls/v2/pkg/protocol/alert"
 )
 
-// maxRSABits bounds the work of a verification with a peer's key.
-const maxRSABits = 8192
+// Bounds of RSA keys: shorter ones can be broken by anybody (RFC 9325 4.5 asks for
+// 2048 bits; below that the application is told and decides), and longer ones would
+// make a verification take long.
+const (
+	minRSABits = 1024
+	maxRSABits = 8192
+)
 
 // keyAuthentication tells which suites a public key may serve.
 func keyAuthentication(key crypto.PublicKey) (authentication, error) {
 	switch k := key.(type) {
-	case *ecdsa.PublicKey, ed25519.PublicKey:
+	case *ecdsa.PublicKey:
+		if bits := k.Curve.Params().BitSize; bits < 256 {
+			return 0, fmt.Errorf("ECDSA key of %d bits, at least 256 are accepted", bits)
+		}
+		return authECDSA, nil
+	case ed25519.PublicKey:
 		return authECDSA, nil
 	case *rsa.PublicKey:
-		if k.N.BitLen() > maxRSABits {
-			return 0, fmt.Errorf("RSA key of %d bits, at most %d are accepted", k.N.BitLen(), maxRSABits)
+		if bits := k.N.BitLen(); bits < minRSABits || bits > maxRSABits {
+			return 0, fmt.Errorf("RSA key of %d bits, %d to %d are accepted", bits, minRSABits, maxRSABits)
 		}
 		return authRSA, nil
 	}

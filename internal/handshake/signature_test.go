@@ -51,8 +51,11 @@ func TestKeyAuthentication(t *testing.T) {
 		want authentication
 		text string
 	}{
-		{&ecdsa.PublicKey{Curve: elliptic.P224()}, authECDSA, ""},
+		{&ecdsa.PublicKey{Curve: elliptic.P256()}, authECDSA, ""},
 		{rsaKeyOf(maxRSABits), authRSA, ""},
+		{rsaKeyOf(minRSABits), authRSA, ""},
+		{rsaKeyOf(minRSABits - 1), 0, "1023 bits"}, // RFC 9325 4.5
+		{&ecdsa.PublicKey{Curve: elliptic.P224()}, 0, "224 bits"},
 		{rsaKeyOf(maxRSABits + 1), 0, "8193 bits"}, // a verification that costs more than it is worth
 		{&ecdh.PublicKey{}, 0, "ecdh.PublicKey"},
 		{nil, 0, "not supported"},
