@@ -62,11 +62,10 @@ type DtlsConnection struct {
 // settings is what the application may set before the handshake.
 type settings struct {
 	certificate        *TlsCertificate
-	database           TlsDatabase
+	database           TlsDatabase   // nil: none
 	rare               *rareSettings // nil: none of them is set; what it points to is not changed
 	fullHandshakes     bool          // no session is resumed
 	ignoreCloseNotify  bool          // require-close-notify is FALSE
-	databaseChosen     bool          // SetDatabase was called: nil means none, not the default
 	certificateMissing bool          // client: asked for a certificate, had none
 }
 
@@ -78,6 +77,9 @@ type rareSettings struct {
 	keyLog     io.Writer
 	observe    func(HandshakeEvent)
 	patience   time.Duration // with a silent peer; 0: DefaultHandshakePatience
+
+	interaction TlsInteraction
+	refusal     error // why the interaction gave a client no certificate
 }
 
 // rarely gives the rare settings.
@@ -159,7 +161,7 @@ func New(base datagram.DatagramBased, role Role) (*DtlsConnection, error) {
 	if base == nil {
 		return nil, datagram.NewError(datagram.CodeInvalidArgument, "connection without a base: give it a datagram object, such as datagram.New makes from a net.PacketConn")
 	}
-	return &DtlsConnection{base: base, role: role}, nil
+	return &DtlsConnection{base: base, role: role, settings: settings{database: DefaultDatabase()}}, nil
 }
 
 var _ datagram.DatagramBased = (*DtlsConnection)(nil)
@@ -215,18 +217,16 @@ func (s *settings) certificates() []*TlsCertificate {
 func (c *DtlsConnection) Database() TlsDatabase {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if !c.settings.databaseChosen {
-		return DefaultDatabase()
-	}
 	return c.settings.database
 }
 
 // SetDatabase sets what peers' certificates are verified with. With nil every
-// verification reports UNKNOWN_CA (G062); without a call the system's CAs are used.
+// verification reports UNKNOWN_CA (G062); without a call it is what DefaultDatabase
+// gave when the connection was made.
 func (c *DtlsConnection) SetDatabase(database TlsDatabase) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.settings.database, c.settings.databaseChosen = database, true
+	c.settings.database = database
 }
 
 // RequireCloseNotify tells whether an end of the peer without close_notify is an

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/x509"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"gdtls/datagram"
@@ -32,16 +33,19 @@ type TlsDatabase interface {
 	// An invalid chain gives flags and no error. If the database cannot
 	// decide, because ctx is done or its content cannot be read, it gives
 	// GENERIC_ERROR and the reason.
-	VerifyChain(ctx context.Context, chain *TlsCertificate, purpose string, identity SocketConnectable, flags TlsDatabaseVerifyFlags) (TlsCertificateFlags, error)
+	//
+	// interaction, which may be nil, can be asked for a password.
+	VerifyChain(ctx context.Context, chain *TlsCertificate, purpose string, identity SocketConnectable, interaction TlsInteraction, flags TlsDatabaseVerifyFlags) (TlsCertificateFlags, error)
 }
 
 // NewDatabaseFromCertificates makes a database that trusts the given certificates. Their
-// issuers and private keys have no part in it.
+// issuers and private keys have no part in it. Handles are "#" and the SHA-256 of the
+// certificate in hexadecimal.
 //
 // A certificate is accepted if it is one of them or leads to one of them.
 // Weak keys and signatures, a wrong purpose and all rules of RFC 5280 section
 // 6 are checked; revocation is not, and no missing certificate is fetched.
-func NewDatabaseFromCertificates(trusted ...*TlsCertificate) TlsDatabase {
+func NewDatabaseFromCertificates(trusted ...*TlsCertificate) TlsLookupDatabase {
 	parsed := make([]*x509.Certificate, len(trusted))
 	for i, certificate := range trusted {
 		parsed[i] = certificate.leaf
@@ -50,18 +54,39 @@ func NewDatabaseFromCertificates(trusted ...*TlsCertificate) TlsDatabase {
 	return &database
 }
 
-// DefaultDatabase gives the database of the system's trusted authorities,
-// always the same one (G219). They are read at the first verification and
-// kept once for the whole process. SSL_CERT_FILE and SSL_CERT_DIR name other
-// places for them on Unix, as for crypto/x509.
-func DefaultDatabase() TlsDatabase { return defaultDatabase }
+// DefaultDatabase gives the database of new connections
+// (g_tls_backend_get_default_database, G171): that of SetDefaultDatabase, else the
+// one of the system's trusted authorities, always the same (G219). These are read at
+// the first verification and kept once for the whole process; they cannot be listed,
+// so that lookups find only issuers. SSL_CERT_FILE and SSL_CERT_DIR name other places
+// for them on Unix, as for crypto/x509.
+func DefaultDatabase() TlsDatabase {
+	if chosen := chosenDatabase.Load(); chosen != nil {
+		return *chosen
+	}
+	return systemDatabase
+}
 
-var defaultDatabase = &anchorDatabase{anchors: sync.OnceValues(systemAnchors)}
+// SetDefaultDatabase sets the database of new connections of the process; nil
+// restores that of the system (g_tls_backend_set_default_database, G171).
+func SetDefaultDatabase(database TlsDatabase) {
+	if database == nil {
+		chosenDatabase.Store(nil)
+		return
+	}
+	chosenDatabase.Store(&database)
+}
+
+var (
+	chosenDatabase atomic.Pointer[TlsDatabase] // nil: the system's
+	systemDatabase = &anchorDatabase{anchors: sync.OnceValues(systemAnchors)}
+)
 
 // anchorDatabase trusts a fixed set of authorities.
 type anchorDatabase struct {
 	// anchors gives the authorities, the same ones each time.
 	anchors func() (*anchors, error)
+	prefix  string // of handles, before the "#"
 }
 
 // fixedDatabase trusts authorities that are known already.
@@ -71,7 +96,7 @@ func fixedDatabase(trusted []*x509.Certificate) anchorDatabase {
 }
 
 // VerifyChain implements [TlsDatabase].
-func (d *anchorDatabase) VerifyChain(ctx context.Context, chain *TlsCertificate, purpose string, identity SocketConnectable, _ TlsDatabaseVerifyFlags) (TlsCertificateFlags, error) {
+func (d *anchorDatabase) VerifyChain(ctx context.Context, chain *TlsCertificate, purpose string, identity SocketConnectable, _ TlsInteraction, _ TlsDatabaseVerifyFlags) (TlsCertificateFlags, error) {
 	if ctx.Err() != nil {
 		return CertificateGenericError, datagram.ErrorFromContext(ctx)
 	}
@@ -85,6 +110,7 @@ func (d *anchorDatabase) VerifyChain(ctx context.Context, chain *TlsCertificate,
 // anchors is an immutable set of trusted authorities.
 type anchors struct {
 	pool *x509.CertPool
+	list []*x509.Certificate // as they were given; nil for the system's
 	// bySubject finds them by their name in DER. It is nil for the system's
 	// authorities, which crypto/x509 does not list.
 	bySubject map[string][]*x509.Certificate
@@ -92,7 +118,7 @@ type anchors struct {
 
 // newAnchors makes a set of the given authorities.
 func newAnchors(trusted []*x509.Certificate) *anchors {
-	a := &anchors{pool: x509.NewCertPool(), bySubject: make(map[string][]*x509.Certificate, len(trusted))}
+	a := &anchors{pool: x509.NewCertPool(), list: trusted, bySubject: make(map[string][]*x509.Certificate, len(trusted))}
 	for _, c := range trusted {
 		a.pool.AddCert(c)
 		subject := string(c.RawSubject)

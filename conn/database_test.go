@@ -57,14 +57,14 @@ func TestDatabaseVerify(t *testing.T) { // G136-G138, G147, G148, database verif
 			"other purpose":   {ca.leaf(t, withUsages(x509.ExtKeyUsageCodeSigning)).with(t), "1.3.6.1.5.5.7.3.3", nil, 0},
 			"any purpose":     {ca.leaf(t, withUsages(x509.ExtKeyUsageCodeSigning)).with(t), "", nil, 0},
 		} {
-			flags, err := database.VerifyChain(t.Context(), test.chain, test.purpose, test.identity, DatabaseVerifyNone)
+			flags, err := database.VerifyChain(t.Context(), test.chain, test.purpose, test.identity, nil, DatabaseVerifyNone)
 			if err != nil || flags != test.want {
 				t.Errorf("%s, %s: got %v %v, want %v", kind, name, flags, err, test.want)
 			}
 		}
 		cancelled, cancel := context.WithCancel(t.Context())
 		cancel()
-		flags, err := database.VerifyChain(cancelled, ca.leaf(t).with(t), "", nil, DatabaseVerifyNone)
+		flags, err := database.VerifyChain(cancelled, ca.leaf(t).with(t), "", nil, nil, DatabaseVerifyNone)
 		if flags != generic || !errors.Is(err, datagram.ErrCancelled) || !errors.Is(err, context.Canceled) {
 			t.Errorf("%s, cancelled: got %v %v", kind, flags, err)
 		}
@@ -92,7 +92,7 @@ func TestDefaultDatabase(t *testing.T) { // G219
 		t.Error("the default database is not one")
 	}
 	ca := newTestCA(t, "CA")
-	if flags, err := database.VerifyChain(t.Context(), ca.leaf(t).with(t, ca), PurposeAuthenticateServer, testIdentity, DatabaseVerifyNone); flags != unknownCA || err != nil {
+	if flags, err := database.VerifyChain(t.Context(), ca.leaf(t).with(t, ca), PurposeAuthenticateServer, testIdentity, nil, DatabaseVerifyNone); flags != unknownCA || err != nil {
 		t.Errorf("an unknown authority gives %v %v", flags, err)
 	}
 }
@@ -134,7 +134,7 @@ func TestSystemDatabase(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if flags, err := verifyServer(t.Context(), DefaultDatabase(), leaf, testIdentity); flags != 0 || err != nil {
+		if flags, err := verifyServer(t.Context(), DefaultDatabase(), leaf, testIdentity, nil); flags != 0 || err != nil {
 			t.Errorf("got %v %v", flags, err)
 		}
 		return

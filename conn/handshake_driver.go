@@ -156,7 +156,11 @@ func (d *driver) settle() (bool, error) {
 			identity, key := d.presharedKey()
 			m.AnswerPSK(identity, key, time.Now())
 		case handshake.AskClientCertificate:
-			m.AnswerClientCertificate(d.clientCertificate(), time.Now())
+			own, err := d.clientCertificate()
+			if err != nil {
+				return false, err
+			}
+			m.AnswerClientCertificate(own, time.Now())
 		case handshake.AskSignature:
 			if !d.signed() {
 				return false, nil

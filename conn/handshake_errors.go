@@ -23,7 +23,10 @@ func (c *DtlsConnection) failure(e *handshake.Error) error {
 	case handshake.KindFallback:
 		return &TlsError{Code: TlsErrorInappropriateFallback, Message: e.Error(), Err: e}
 	case handshake.KindPeerAlert:
-		if c.certificateMissing() && complainsOfCertificate(e.Alert) {
+		if owed, refusal := c.certificateOwed(); owed && complainsOfCertificate(e.Alert) {
+			if refusal != nil {
+				return refusal // G198
+			}
 			return newTlsError(TlsErrorCertificateRequired, e, "server required a certificate and none was set") // G064
 		}
 	}

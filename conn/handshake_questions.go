@@ -7,6 +7,7 @@ import (
 
 	"github.com/pion/dtls/v2/pkg/protocol/alert"
 
+	"gdtls/datagram"
 	"gdtls/internal/handshake"
 )
 
@@ -29,12 +30,7 @@ func (d *driver) judge() (*handshake.Error, error) {
 	if err != nil {
 		return nil, err
 	}
-	var flags TlsCertificateFlags
-	if c.role.IsServer() {
-		flags, err = verifyClient(d.ctx, c.Database(), chain)
-	} else {
-		flags, err = verifyServer(d.ctx, c.Database(), chain, c.role.Identity())
-	}
+	flags, err := c.verifyPeer(d.ctx, chain)
 	if err != nil {
 		return nil, err
 	}
@@ -106,13 +102,36 @@ func (d *driver) signed() bool {
 	return true
 }
 
-// clientCertificate chooses what a client that was asked shows: the first that the
-// server could accept, else the first.
-func (d *driver) clientCertificate() *handshake.Certificate {
+// clientCertificate gives what a client that was asked shows, nil for nothing: of the
+// certificates that were set or, if none can be used, that the interaction sets (G157).
+// The error is that of the driver's context.
+func (d *driver) clientCertificate() (*handshake.Certificate, error) {
 	c := d.c
 	end := c.emitting()
+	defer end()
 	c.role.CertificateRequested(d.machine.Session().Authorities)
-	end()
+	own := d.bestCertificate()
+	var refusal error
+	if interaction := c.Interaction(); own == nil && interaction != nil {
+		_, refusal = InvokeRequestCertificate(d.ctx, interaction, c, CertificateRequestNone)
+		if d.ctx.Err() != nil {
+			return nil, datagram.ErrorFromContext(d.ctx)
+		}
+		own = d.bestCertificate()
+	}
+	if refusal != nil {
+		c.set(func(s *rareSettings) { s.refusal = refusal })
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.settings.certificateMissing = own == nil
+	return own, nil
+}
+
+// bestCertificate gives the first own certificate that the server could accept, else
+// the first.
+func (d *driver) bestCertificate() *handshake.Certificate {
+	c := d.c
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	var first *handshake.Certificate
@@ -126,6 +145,5 @@ func (d *driver) clientCertificate() *handshake.Certificate {
 			first = own
 		}
 	}
-	c.settings.certificateMissing = first == nil
 	return first
 }

@@ -58,12 +58,7 @@ func (d *driver) acceptableAgain(saved *handshake.SavedSession) bool {
 	if err != nil {
 		return false
 	}
-	var flags TlsCertificateFlags
-	if c.role.IsServer() {
-		flags, err = verifyClient(d.ctx, c.Database(), chain)
-	} else {
-		flags, err = verifyServer(d.ctx, c.Database(), chain, c.role.Identity())
-	}
+	flags, err := c.verifyPeer(d.ctx, chain)
 	if err != nil {
 		return false
 	}

@@ -221,7 +221,7 @@ func isWouldBlock(err error) bool {
 // endOfBase is for a base whose peer has closed without a close_notify (G069, G070).
 func (c *DtlsConnection) endOfBase() error {
 	if c.RequireCloseNotify() {
-		return newTlsError(c.codeFor(TlsErrorEOF), nil, "peer closed the connection without close_notify")
+		return c.readError(TlsErrorEOF, "peer closed the connection without close_notify")
 	}
 	c.rx.ended = true
 	return nil
@@ -312,20 +312,23 @@ func (c *DtlsConnection) receiveAlert(content []byte) error {
 	case a.Description == alert.CloseNotify:
 		c.rx.ended = true
 	case a.Level == alert.Fatal:
-		return c.end(newTlsError(c.codeFor(TlsErrorMisc), nil, "peer sent fatal TLS alert: %s", machine.AlertName(a.Description)))
+		return c.end(c.readError(TlsErrorMisc, "peer sent fatal TLS alert: %s", machine.AlertName(a.Description)))
 	default:
 		c.stats.dropped.Add(1)
 	}
 	return nil
 }
 
-// codeFor is the code of an error in reading: a server that a client owes a
-// certificate, and that never sent anything, can only miss that (G198).
-func (c *DtlsConnection) codeFor(code TlsErrorCode) TlsErrorCode {
-	if !c.rx.used && c.certificateMissing() {
-		return TlsErrorCertificateRequired
+// readError is an error in reading: a server that a client owes a certificate, and
+// that never sent anything, can only miss that (G198).
+func (c *DtlsConnection) readError(code TlsErrorCode, format string, args ...any) error {
+	if owed, refusal := c.certificateOwed(); owed && !c.rx.used {
+		if refusal != nil {
+			return refusal
+		}
+		code = TlsErrorCertificateRequired
 	}
-	return code
+	return newTlsError(code, nil, format, args...)
 }
 
 // receiveHandshake takes an authenticated handshake record: the peer repeats its
@@ -356,10 +359,12 @@ func (c *DtlsConnection) end(failure error) error {
 	return failure
 }
 
-func (c *DtlsConnection) certificateMissing() bool {
+// certificateOwed tells whether a client was asked for a certificate and had none, and
+// why, if its interaction failed.
+func (c *DtlsConnection) certificateOwed() (owed bool, refusal error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.settings.certificateMissing
+	return c.settings.certificateMissing, c.settings.rarely().refusal
 }
 
 // explain finds out whether a call of the base was cancelled since the connection

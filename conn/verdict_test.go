@@ -444,6 +444,6 @@ func TestDatabaseFails(t *testing.T) {
 
 type failingDatabase func(context.Context) error
 
-func (d failingDatabase) VerifyChain(ctx context.Context, _ *conn.TlsCertificate, _ string, _ conn.SocketConnectable, _ conn.TlsDatabaseVerifyFlags) (conn.TlsCertificateFlags, error) {
+func (d failingDatabase) VerifyChain(ctx context.Context, _ *conn.TlsCertificate, _ string, _ conn.SocketConnectable, _ conn.TlsInteraction, _ conn.TlsDatabaseVerifyFlags) (conn.TlsCertificateFlags, error) {
 	return conn.CertificateGenericError, d(ctx)
 }

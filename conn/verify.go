@@ -19,15 +19,23 @@ func (c *TlsCertificate) Verify(identity SocketConnectable, trustedCA *TlsCertif
 	return verifyChain(c, roots, "", identity, time.Now())
 }
 
+// verifyPeer computes the flags for the chain that the peer sent.
+func (c *DtlsConnection) verifyPeer(ctx context.Context, chain *TlsCertificate) (TlsCertificateFlags, error) {
+	if c.role.IsServer() {
+		return verifyClient(ctx, c.Database(), chain, c.Interaction())
+	}
+	return verifyServer(ctx, c.Database(), chain, c.role.Identity(), c.Interaction())
+}
+
 // verifyServer computes the flags for the chain that a server sent. Without
 // an identity to compare with, BAD_IDENTITY is always set (G101, G194). If
 // the database cannot decide the flags are GENERIC_ERROR at least, and err
 // tells why.
-func verifyServer(ctx context.Context, database TlsDatabase, chain *TlsCertificate, identity SocketConnectable) (flags TlsCertificateFlags, err error) {
+func verifyServer(ctx context.Context, database TlsDatabase, chain *TlsCertificate, identity SocketConnectable, interaction TlsInteraction) (flags TlsCertificateFlags, err error) {
 	if database == nil {
 		return verifyWithoutDatabase(chain, identity), nil
 	}
-	flags, err = database.VerifyChain(ctx, chain, PurposeAuthenticateServer, identity, DatabaseVerifyNone)
+	flags, err = database.VerifyChain(ctx, chain, PurposeAuthenticateServer, identity, interaction, DatabaseVerifyNone)
 	if err != nil {
 		flags |= CertificateGenericError
 	}
@@ -40,11 +48,11 @@ func verifyServer(ctx context.Context, database TlsDatabase, chain *TlsCertifica
 // verifyClient computes the flags for the chain that a client sent. A client
 // has no expected identity. If the database cannot decide the flags are
 // GENERIC_ERROR at least, and err tells why.
-func verifyClient(ctx context.Context, database TlsDatabase, chain *TlsCertificate) (flags TlsCertificateFlags, err error) {
+func verifyClient(ctx context.Context, database TlsDatabase, chain *TlsCertificate, interaction TlsInteraction) (flags TlsCertificateFlags, err error) {
 	if database == nil {
 		return CertificateUnknownCA, nil
 	}
-	flags, err = database.VerifyChain(ctx, chain, PurposeAuthenticateClient, nil, DatabaseVerifyNone)
+	flags, err = database.VerifyChain(ctx, chain, PurposeAuthenticateClient, nil, interaction, DatabaseVerifyNone)
 	if err != nil {
 		flags |= CertificateGenericError
 	}

@@ -297,11 +297,11 @@ func TestVerifyWithoutDatabase(t *testing.T) { // G062, G194, no-database of G21
 		{other, unknownCA | badIdentity},
 		{nil, unknownCA | badIdentity},
 	} {
-		if got, err := verifyServer(t.Context(), nil, old, test.identity); got != test.want || err != nil {
+		if got, err := verifyServer(t.Context(), nil, old, test.identity, nil); got != test.want || err != nil {
 			t.Errorf("server with identity %v: got %v %v, want %v", test.identity, got, err, test.want)
 		}
 	}
-	if got, err := verifyClient(t.Context(), nil, old); got != unknownCA || err != nil {
+	if got, err := verifyClient(t.Context(), nil, old, nil); got != unknownCA || err != nil {
 		t.Errorf("client: got %v %v, want %v", got, err, unknownCA)
 	}
 }
@@ -319,19 +319,19 @@ func TestVerifyPeers(t *testing.T) { // G101, G137, G194
 			t.Errorf("%s: got %v %v, want %v %v", name, got, err, want, wantErr)
 		}
 	}
-	flags, err := verifyServer(t.Context(), database, server, testIdentity)
+	flags, err := verifyServer(t.Context(), database, server, testIdentity, nil)
 	check("server", flags, err, 0, nil)
-	flags, err = verifyServer(t.Context(), database, server, nil)
+	flags, err = verifyServer(t.Context(), database, server, nil, nil)
 	check("server without identity", flags, err, badIdentity, nil)
-	flags, err = verifyServer(t.Context(), database, client, testIdentity)
+	flags, err = verifyServer(t.Context(), database, client, testIdentity, nil)
 	check("client as server", flags, err, generic, nil)
-	flags, err = verifyServer(cancelled, database, server, testIdentity)
+	flags, err = verifyServer(cancelled, database, server, testIdentity, nil)
 	check("server, cancelled", flags, err, generic, datagram.ErrCancelled)
-	flags, err = verifyClient(t.Context(), database, client)
+	flags, err = verifyClient(t.Context(), database, client, nil)
 	check("client", flags, err, 0, nil)
-	flags, err = verifyClient(t.Context(), database, server)
+	flags, err = verifyClient(t.Context(), database, server, nil)
 	check("server as client", flags, err, generic, nil)
-	flags, err = verifyClient(cancelled, database, client)
+	flags, err = verifyClient(cancelled, database, client, nil)
 	check("client, cancelled", flags, err, generic, context.Canceled)
 }
 

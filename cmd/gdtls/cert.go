@@ -159,7 +159,7 @@ func (c *certVerifyCommand) Run(env *environment) error {
 		return err
 	}
 	purpose := map[string]string{"server": conn.PurposeAuthenticateServer, "client": conn.PurposeAuthenticateClient}[c.Purpose]
-	flags, err := database.VerifyChain(env.ctx, certificate, purpose, conn.ParseIdentity(c.Identity), conn.DatabaseVerifyNone)
+	flags, err := database.VerifyChain(env.ctx, certificate, purpose, conn.ParseIdentity(c.Identity), nil, conn.DatabaseVerifyNone)
 	if err != nil {
 		return err
 	}
