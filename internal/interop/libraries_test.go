@@ -11,7 +11,7 @@ import (
 
 // mbedtls is mbed TLS 2.28.
 var mbedtls = &library{
-	program: &program{name: "mbedtls", build: inC("libmbedtls-dev", "mbedtls.c", fixed("-lmbedtls", "-lmbedx509", "-lmbedcrypto"))},
+	program: &program{name: "mbedtls", build: inC("libmbedtls-dev", "mbed TLS 2.28.", "mbedtls.c", fixed("-lmbedtls", "-lmbedx509", "-lmbedcrypto"))},
 	habits:  traits{silentOnMissing: true, unknownIdentity: "unknown_psk_identity", wrongKey: "bad_record_mac"},
 	misses: func(server bool, o, ours options) string {
 		switch {
@@ -34,7 +34,7 @@ var mbedtls = &library{
 
 // wolfssl is wolfSSL 5.5.
 var wolfssl = &library{
-	program: &program{name: "wolfssl", build: inC("libwolfssl-dev", "wolfssl.c", fixed("-lwolfssl"))},
+	program: &program{name: "wolfssl", build: inC("libwolfssl-dev", "wolfSSL 5.5.", "wolfssl.c", fixed("-lwolfssl"))},
 	habits:  traits{silentOnMissing: true, acknowledgesName: true, fixedMTU: true, unknownIdentity: "unknown_psk_identity"},
 	misses: func(server bool, o, ours options) string {
 		switch {
@@ -60,7 +60,7 @@ var wolfsslSuites = []uint16{
 
 // gio is the real Gio, over GnuTLS.
 var gio = &library{
-	program: &program{name: "gio", build: inC("libglib2.0-dev", "gio.c", fromPkgConfig("gio-2.0"))},
+	program: &program{name: "gio", build: inC("libglib2.0-dev", "Gio with glib-networking, ", "gio.c", fromPkgConfig("gio-2.0"))},
 	habits:  traits{silent: true, takesFragmentedHello: true, lenient: true, deaf: true, fixedMTU: true, neverEMS: true},
 	misses: func(server bool, o, _ options) string {
 		switch {

@@ -22,16 +22,20 @@ type resumer interface{ again(t *testing.T) }
 
 func TestResumption(t *testing.T) {
 	play(t, func(t *testing.T, p peer, server bool) {
-		for _, how := range []string{byID, byTicket} {
-			t.Run(how, func(t *testing.T) {
-				o := usual()
-				o.client.resume, o.server.resume = how, how
-				if server {
-					resumeAtListener(t, p, o)
-				} else {
-					resumeAtPeer(t, p, o)
-				}
-			})
+		key := psk{identity: "somebody", key: keyA}
+		withKeys := keys(key, key)
+		withKeys.client.name = serverName // sessions are kept by it
+		for name, o := range map[string]setup{"certificate": usual(), "PSK": withKeys} {
+			for _, how := range []string{byID, byTicket} {
+				t.Run(name+" by "+how, func(t *testing.T) {
+					o.client.resume, o.server.resume = how, how
+					if server {
+						resumeAtListener(t, p, o)
+					} else {
+						resumeAtPeer(t, p, o)
+					}
+				})
+			}
 		}
 	})
 }
@@ -58,8 +62,12 @@ func resumeAtPeer(t *testing.T, p peer, o setup) {
 	}
 	m := &match{second, first.theirs, false}
 	m.exchange(t, 200)
-	if got := second.PeerCertificate(); got == nil || !got.X509().Equal(o.server.credential.chain[0]) {
-		t.Errorf("peer certificate %v", got)
+	if want := o.server.credential; want != nil {
+		if got := second.PeerCertificate(); got == nil || !got.X509().Equal(want.chain[0]) {
+			t.Errorf("peer certificate %v", got)
+		}
+	} else if got := second.PskIdentity(); string(got) != o.server.psk.identity {
+		t.Errorf("identity %q", got)
 	}
 }
 
@@ -75,9 +83,8 @@ func resumeAtListener(t *testing.T, p peer, o setup) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { socket.Close() })
-	certificate := o.server.credential.ours(t)
 	listener, err := serverconn.NewDtlsListener(newTrace(t, datagram.New(socket)), func(c *serverconn.DtlsServerConnection) error {
-		c.SetCertificate(certificate)
+		(&side{DtlsConnection: c.DtlsConnection, server: c}).configure(t, o.server)
 		return nil
 	})
 	if err != nil {

@@ -12,10 +12,10 @@ void peer_version(void)
 {
 	GTlsBackend *backend = g_tls_backend_get_default();
 	if (strcmp(G_OBJECT_TYPE_NAME(backend), "GTlsBackendGnutls") != 0) {
-		printf("needs glib-networking: the backend is %s\n", G_OBJECT_TYPE_NAME(backend));
+		printf("Gio without glib-networking, by its backend %s\n", G_OBJECT_TYPE_NAME(backend));
 		return;
 	}
-	printf("GLib %u.%u.%u\n", glib_major_version, glib_minor_version, glib_micro_version);
+	printf("Gio with glib-networking, GLib %u.%u.%u\n", glib_major_version, glib_minor_version, glib_micro_version);
 }
 
 // explain tells why something failed. Gio gives alerts by GnuTLS's names.

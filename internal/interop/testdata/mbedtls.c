@@ -1,6 +1,11 @@
 // A peer with mbed TLS 2.28.
 #include "peer.h"
 
+#include <mbedtls/version.h>
+#if MBEDTLS_VERSION_MAJOR != 2
+#error "this is not mbed TLS 2.28"
+#endif
+
 #include <errno.h>
 #include <mbedtls/ctr_drbg.h>
 #include <mbedtls/entropy.h>
@@ -10,7 +15,6 @@
 #include <mbedtls/ssl_cookie.h>
 #include <mbedtls/ssl_ticket.h>
 #include <mbedtls/timing.h>
-#include <mbedtls/version.h>
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
