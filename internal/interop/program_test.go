@@ -87,7 +87,7 @@ func inC(needed, version, source string, flags func() ([]string, error)) func(st
 		case strings.Contains(text, "No such file or directory") || strings.Contains(text, "cannot find -l"):
 			return missing{needed, text}
 		case strings.Contains(text, "#error"): // which tells of the wrong version
-			return missing{version, text}
+			return missing{strings.TrimRight(version, "., "), text}
 		default:
 			return fmt.Errorf("building %s: %v\n%s", source, err, text)
 		}
@@ -95,7 +95,7 @@ func inC(needed, version, source string, flags func() ([]string, error)) func(st
 			return fmt.Errorf("%s: %v\n%s", target, err, out)
 		}
 		if !strings.HasPrefix(string(out), version) {
-			return missing{version, "here is " + strings.TrimSpace(string(out))}
+			return missing{strings.TrimRight(version, "., "), "here is " + strings.TrimSpace(string(out))}
 		}
 		return nil
 	}
