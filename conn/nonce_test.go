@@ -133,6 +133,7 @@ func TestNoncesNeverRepeat(t *testing.T) {
 		alerts := 0
 		finished := make(chan struct{})
 		go func() { writing.Wait(); close(finished) }()
+	receiving:
 		for over := false; ; {
 			typ, content := peer.receive(t)
 			switch {
@@ -142,7 +143,7 @@ func TestNoncesNeverRepeat(t *testing.T) {
 				alerts++
 			case typ != 0: // the last flight
 			case over:
-				goto end
+				break receiving
 			default:
 				select {
 				case <-finished:
@@ -151,7 +152,6 @@ func TestNoncesNeverRepeat(t *testing.T) {
 				}
 			}
 		}
-	end:
 		cancel()
 		reading.Wait()
 		base.mu.Lock()

@@ -146,7 +146,7 @@ func converse(t testing.TB, p *pair) {
 }
 
 // udpPair gives two sockets that are connected with each other.
-func udpPair(t testing.TB) (a, b *datagram.Socket) {
+func udpPair(t testing.TB, options ...datagram.SocketOption) (a, b *datagram.Socket) {
 	t.Helper()
 	// Ports that are free, and then sockets that are bound and connected. Others may
 	// take a port in between.
@@ -169,7 +169,7 @@ func udpPair(t testing.TB) (a, b *datagram.Socket) {
 			first.Close()
 			continue
 		}
-		a, b = datagram.New(first), datagram.New(second)
+		a, b = datagram.New(first, options...), datagram.New(second, options...)
 		t.Cleanup(func() { a.Close(); b.Close() })
 		return a, b
 	}
