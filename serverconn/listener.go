@@ -32,8 +32,9 @@ type DtlsListener struct {
 	cookies   *handshake.Cookies
 	limits    queueLimits
 
-	authorization authorization
-	crew          atomic.Pointer[crew] // nil while nobody calls Serve
+	signalIDs signalIDs
+	authorize signal[AuthorizeHandler]
+	crew      atomic.Pointer[crew] // nil while nobody calls Serve
 
 	table    table
 	counters listenerCounters

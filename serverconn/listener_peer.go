@@ -82,6 +82,9 @@ func (p *peer) ReceiveMessages(ctx context.Context, messages []datagram.InputMes
 	for i := range n {
 		messages[i].Address = p.address
 	}
+	if w := p.worker.Load(); w != nil && n > 0 {
+		w.expose(&messages[n-1])
+	}
 	return n, err
 }
 

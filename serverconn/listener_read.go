@@ -197,7 +197,7 @@ func (r *reader) takeVerified(verified *handshake.VerifiedHello, data []byte, fr
 		l.deliver(successor, data)
 	case !r.handshakes.allow(from, now):
 		l.counters.limited.Add(1)
-	case !l.authorization.allow(&ClientHello{from, verified}):
+	case !l.authorized(&ClientHello{from, verified}):
 		l.counters.unauthorized.Add(1)
 		r.replies.add(from, verified.AppendAlert(r.replies.slab, alert.AccessDenied))
 	default:

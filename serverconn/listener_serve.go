@@ -28,6 +28,10 @@ type Handler struct {
 	// have gone out. c may also be sent to and closed, but not received from.
 	Messages func(c *DtlsServerConnection, messages, replies [][]byte) [][]byte
 
+	// exposed stands in place of Messages, for one message at a time and with the
+	// datagram that it came in.
+	exposed func(c *DtlsServerConnection, cipherText, plainText []byte) (reply []byte)
+
 	// Closed is called when a connection is over: reason is io.EOF if the peer has
 	// closed it, IO error CLOSED if it was closed here. It has been closed.
 	Closed func(c *DtlsServerConnection, reason error)
@@ -53,7 +57,7 @@ type crew struct {
 // more. Only one call at a time may be made, beside no Accept. Without the handler's
 // Messages the error is IO error INVALID_ARGUMENT.
 func (l *DtlsListener) Serve(ctx context.Context, handler Handler) error {
-	if handler.Messages == nil {
+	if handler.Messages == nil && handler.exposed == nil {
 		return datagram.NewError(datagram.CodeInvalidArgument, "handler without Messages: nobody would read what peers send")
 	}
 	if handler.Workers <= 0 {
@@ -148,6 +152,7 @@ type worker struct {
 	in       [workBatch]datagram.InputMessage // owned by the goroutine, as all that follows
 	messages [][]byte
 	replies  [][]byte
+	exposed  []byte // the datagram that the last message came in
 	out      []datagram.OutputMessage
 	vectors  [][1][]byte
 }
@@ -265,14 +270,12 @@ func (w *worker) serve(p *peer) (more bool, over error) {
 	}
 	p.batch.Store(&w.batch)
 	defer w.batch.leave(p)
-	n, err := c.ReceiveMessages(w.crew.ctx, w.in[:], datagram.MsgWaitForOne, 0)
-	switch {
-	case isWouldBlock(err):
-		return false, nil
-	case err != nil:
+	if h.exposed != nil {
+		return w.serveExposed(c)
+	}
+	n, err := w.receive(c, w.in[:])
+	if n == 0 {
 		return false, err
-	case n == 0:
-		return false, io.EOF
 	}
 	w.messages = w.messages[:0]
 	for i := range w.in[:n] {
@@ -281,6 +284,51 @@ func (w *worker) serve(p *peer) (more bool, over error) {
 	w.replies = h.Messages(c, w.messages, w.replies[:0])
 	w.reply(c, w.replies)
 	return n == len(w.in), nil
+}
+
+// serveExposed is serve for one message at a time.
+func (w *worker) serveExposed(c *DtlsServerConnection) (more bool, over error) {
+	w.exposed = w.exposed[:0]
+	for range w.in {
+		n, err := w.receive(c, w.in[:1])
+		if n == 0 {
+			return false, err
+		}
+		var cipherText []byte
+		if len(w.exposed) > 0 {
+			cipherText = w.exposed
+		}
+		if reply := w.crew.handler.exposed(c, cipherText, w.in[0].Vectors[0][:w.in[0].BytesReceived]); reply != nil {
+			w.reply(c, append(w.replies[:0], reply))
+		}
+	}
+	return true, nil
+}
+
+// expose keeps a datagram that the connection reads.
+func (w *worker) expose(m *datagram.InputMessage) {
+	if w.crew.handler.exposed == nil {
+		return
+	}
+	w.exposed = w.exposed[:0]
+	for rest, vectors := m.BytesReceived, m.Vectors; rest > 0; vectors = vectors[1:] {
+		part := vectors[0][:min(rest, len(vectors[0]))]
+		w.exposed = append(w.exposed, part...)
+		rest -= len(part)
+	}
+}
+
+// receive gives what a peer has sent: 0 and nil if there is nothing, else why there
+// will be nothing more.
+func (w *worker) receive(c *DtlsServerConnection, in []datagram.InputMessage) (int, error) {
+	n, err := c.ReceiveMessages(w.crew.ctx, in, datagram.MsgWaitForOne, 0)
+	switch {
+	case isWouldBlock(err):
+		return 0, nil
+	case n == 0 && err == nil:
+		return 0, io.EOF
+	}
+	return n, err
 }
 
 // reply sends to the peer, through the batch.
