@@ -94,6 +94,16 @@ func (l *Lab) Reload() ([]Problem, error) {
 // Groups are the names of the groups that can be used, in order.
 func (l *Lab) Groups() []string { return slices.Sorted(maps.Keys(l.current.Load().groups)) }
 
+// Group tells the registration numbers of a group's members and its pre-shared key, nil
+// for none. ok is false if there is no group of that name that can be used.
+func (l *Lab) Group(name string) (members []int64, psk []byte, ok bool) {
+	g := l.current.Load().groups[name]
+	if g == nil {
+		return nil, nil, false
+	}
+	return slices.Clone(g.members), bytes.Clone(g.psk), true
+}
+
 // Secret is the secret of the replies, as it stands in its file.
 func (l *Lab) Secret() []byte { return bytes.Clone(l.current.Load().secret) }
 

@@ -8,13 +8,10 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/rsa"
-	"crypto/tls"
 	"crypto/x509"
-	"crypto/x509/pkix"
 	"encoding/json"
 	"encoding/pem"
 	"fmt"
-	"math/big"
 	"net"
 	"os"
 	"path/filepath"
@@ -212,15 +209,14 @@ func usePSK(identity string) func(*clientconn.DtlsClientConnection) {
 	}
 }
 
-// selfSigned makes a certificate for a key.
+// useCertificate shows a certificate for the key.
+func useCertificate(t testing.TB, key crypto.Signer) func(*clientconn.DtlsClientConnection) {
+	return func(c *clientconn.DtlsClientConnection) { c.SetCertificate(selfSigned(t, key)) }
+}
+
 func selfSigned(t testing.TB, key crypto.Signer) *conn.TlsCertificate {
 	t.Helper()
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "test"}, DNSNames: []string{"localhost"},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), KeyUsage: x509.KeyUsageDigitalSignature,
-	}
-	der := must(x509.CreateCertificate(rand.Reader, template, template, key.Public(), key))
-	certificate, err := conn.NewCertificate(tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key})
+	certificate, err := MemberCertificate("test", key)
 	if err != nil {
 		t.Fatal(err)
 	}
