@@ -153,9 +153,10 @@ func newVerifiedHello(rec *record.Record, f *fragment) *VerifiedHello {
 	return v
 }
 
-// cookieCover is a hello's cookie, and what stands before and behind it as far as
-// the cookie covers it: version, random and session_id, cipher_suites and
-// compression_methods.
+// cookieCover is a hello's cookie, and what it covers of the hello: version and
+// random before it, cipher_suites and compression_methods behind it. RFC 6347 4.2.1
+// wants the session_id unchanged, too, but mbed TLS makes up another one for its
+// second hello when it has a ticket, and a cookie that covered it would never fit.
 type cookieCover struct {
 	cookie, before, after []byte
 }
@@ -163,11 +164,7 @@ type cookieCover struct {
 func coveredByCookie(body []byte) (c cookieCover, ok bool) {
 	s := cryptobyte.String(body)
 	var session, suites, compressions []byte
-	if !s.Skip(2+32) || !readBytes8(&s, &session) {
-		return c, false
-	}
-	c.before = body[:len(body)-len(s)]
-	if !readBytes8(&s, &c.cookie) {
+	if !s.ReadBytes(&c.before, 2+32) || !readBytes8(&s, &session) || !readBytes8(&s, &c.cookie) {
 		return c, false
 	}
 	c.after = s

@@ -21,8 +21,6 @@ var mbedtls = &library{
 			return "mbed TLS 2.28 has no RSA-PSS signatures in TLS 1.2"
 		case o.credential.algorithm() == x509.Ed25519 || ours.credential.algorithm() == x509.Ed25519:
 			return "mbed TLS has no Ed25519"
-		case !server && o.resume == byTicket:
-			return "mbed TLS 2.28's client changes its session id between its two hellos when it has a ticket, which RFC 6347 4.2.1 forbids and our cookie covers"
 		case server && o.psk != nil && o.psk.hint != "":
 			return "mbed TLS's server sends no identity hint"
 		case !server && o.byAddress && o.trust != nil:
