@@ -56,3 +56,20 @@ func BenchmarkVerifyHello(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkResumption is the work of both sides when a session is resumed.
+func BenchmarkResumption(b *testing.B) {
+	r := newResumption(b)
+	saved := r.play(b, nil).client.Session().Saved
+	cookies := NewCookies(puppetStart)
+	r.client.Resume = saved
+	b.ReportAllocs()
+	for b.Loop() {
+		sim := newSimulation(b, &r.client, &r.server, r.answers, link{})
+		sim.cookies = cookies
+		sim.run(time.Minute)
+		if !sim.client.Done() || !sim.server.Done() || !sim.client.Session().Resumed {
+			b.Fatal(sim)
+		}
+	}
+}

@@ -367,9 +367,7 @@ func (c *client) sendFinished(m *Machine, now time.Time) error {
 	if err != nil {
 		return err
 	}
-	if err := m.addFinished(); err != nil {
-		return err
-	}
+	m.addFinished()
 	return m.send(now)
 }
 

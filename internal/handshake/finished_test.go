@@ -108,22 +108,23 @@ func TestKeySchedule(t *testing.T) {
 			false: prf(premaster, "master secret", 48, client[:], server[:]),
 			true:  prf(premaster, "extended master secret", 48, digest),
 		} {
-			got, err := suite.masterSecret(premaster, extended, transcript, &client, &server)
-			if err != nil || !bytes.Equal(got, want) {
-				t.Errorf("%s: master secret, extended %v: %x, %v, want %x", suite.Name, extended, got, err, want)
+			got := suite.masterSecret(premaster, extended, transcript, &client, &server)
+			if !bytes.Equal(got[:], want) {
+				t.Errorf("%s: master secret, extended %v: %x, want %x", suite.Name, extended, got, want)
 			}
 		}
 		master := prf(premaster, "master secret", 48, client[:], server[:])
 		wantClient, wantServer := suite.aead.SplitKeyBlock(prf(master, "key expansion", suite.aead.KeyBlockSize(), server[:], client[:]))
-		gotClient, gotServer, err := suite.keys(master, &client, &server)
-		if err != nil || !bytes.Equal(gotClient.Key, wantClient.Key) || !bytes.Equal(gotClient.IV, wantClient.IV) ||
+		keyed := newPRF(suite.hash, master)
+		gotClient, gotServer := suite.keys(keyed, &client, &server)
+		if !bytes.Equal(gotClient.Key, wantClient.Key) || !bytes.Equal(gotClient.IV, wantClient.IV) ||
 			!bytes.Equal(gotServer.Key, wantServer.Key) || !bytes.Equal(gotServer.IV, wantServer.IV) {
-			t.Errorf("%s: keys differ, %v", suite.Name, err)
+			t.Errorf("%s: keys differ", suite.Name)
 		}
 		for fromClient, label := range map[bool]string{true: "client finished", false: "server finished"} {
-			got, err := suite.verifyData(master, transcript, fromClient)
-			if want := prf(master, label, 12, digest); err != nil || !bytes.Equal(got, want) {
-				t.Errorf("%s: %s %x, %v, want %x", suite.Name, label, got, err, want)
+			got := suite.verifyData(keyed, transcript, fromClient)
+			if want := prf(master, label, 12, digest); !bytes.Equal(got[:], want) {
+				t.Errorf("%s: %s %x, want %x", suite.Name, label, got, want)
 			}
 		}
 	}

@@ -36,23 +36,31 @@ func (w *plaintextWriter) append(dst []byte, typ record.ContentType, version uin
 // pack turns messages into datagrams of at most mtu bytes: as few as possible,
 // each message in records of its own, fragmented where it must be (RFC 6347 4.2.3).
 func pack(messages []outMessage, mtu int, version uint16, plain *plaintextWriter, sealer *record.Sealer) ([][]byte, error) {
-	var datagrams [][]byte
-	current := make([]byte, 0, mtu)
+	const smallest = 32 // bytes of a body that are worth a record at a datagram's end
+	total, largest := 0, 0
+	for i := range messages {
+		n := record.HeaderSize + handshake.HeaderLength + len(messages[i].body)
+		if messages[i].epoch > 0 {
+			n += sealer.Overhead()
+		}
+		total, largest = total+n, max(largest, n)
+	}
+	datagrams := make([][]byte, 0, 1+total/mtu)
+	current := make([]byte, 0, min(total, mtu))
 	flush := func() {
 		if len(current) > 0 {
 			datagrams = append(datagrams, current)
 			current = make([]byte, 0, mtu)
 		}
 	}
-	const smallest = 32 // bytes of a body that are worth a record at a datagram's end
-	var scratch []byte
+	scratch := make([]byte, 0, min(largest, mtu))
 	for i := range messages {
 		m := &messages[i]
 		if m.changeCipherSpec {
 			if len(current)+record.HeaderSize+1 > mtu {
 				flush()
 			}
-			current = plain.append(current, record.TypeChangeCipherSpec, version, []byte{1})
+			current = plain.append(current, record.TypeChangeCipherSpec, version, changeCipherSpec)
 			continue
 		}
 		overhead := record.HeaderSize + handshake.HeaderLength
@@ -81,9 +89,13 @@ func pack(messages []outMessage, mtu int, version uint16, plain *plaintextWriter
 			}
 		}
 	}
-	flush()
+	if len(current) > 0 {
+		datagrams = append(datagrams, current)
+	}
 	return datagrams, nil
 }
+
+var changeCipherSpec = []byte{1}
 
 func appendFragment(dst []byte, m *outMessage, offset, n int) []byte {
 	dst = appendHeader(dst, m.typ, len(m.body), m.seq, offset, n)
@@ -119,7 +131,8 @@ type outbound struct {
 
 // start begins a flight; messages are added until send.
 func (o *outbound) start(repeatedBy handshake.Type) {
-	o.flight, o.sends, o.interval, o.repeatedBy = nil, 0, initialTimeout, repeatedBy
+	o.flight = make([]outMessage, 0, 6) // the most that a flight has
+	o.sends, o.interval, o.repeatedBy = 0, initialTimeout, repeatedBy
 }
 
 func (o *outbound) add(typ handshake.Type, epoch uint16, body []byte) outMessage {
@@ -147,7 +160,11 @@ func (o *outbound) send(now time.Time) error {
 	if err != nil {
 		return err
 	}
-	o.queue = append(o.queue, datagrams...)
+	if o.queue == nil {
+		o.queue = datagrams
+	} else {
+		o.queue = append(o.queue, datagrams...)
+	}
 	o.sent = now
 	o.sends++
 	o.deadline = now.Add(o.interval)

@@ -17,7 +17,8 @@ type message struct {
 // partial is a message of which fragments have come.
 type partial struct {
 	message
-	have []span // received parts, ordered, neither touching nor overlapping
+	have []span  // received parts, ordered, neither touching nor overlapping
+	few  [2]span // where have begins, since most messages come in one part
 }
 
 type span struct{ from, to int }
@@ -98,6 +99,7 @@ func (in *inbound) add(f *fragment, epoch uint16) fate {
 			return fateDropped
 		}
 		p = &partial{message: message{typ: f.Type, seq: f.MessageSequence, epoch: epoch, body: make([]byte, f.Length)}}
+		p.have = p.few[:0]
 		in.size += len(p.body)
 		*slot = p
 	}

@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 
 	"github.com/pion/dtls/v2/pkg/crypto/elliptic"
-	"github.com/pion/dtls/v2/pkg/crypto/prf"
 
 	"gdtls/internal/record"
 )
@@ -51,11 +50,14 @@ func agree(key *ecdh.PrivateKey, peer []byte) ([]byte, error) {
 
 // masterSecret derives the master secret: the extended one from the hash of the
 // handshake so far if both sides have it (RFC 7627 4), else from the randoms.
-func (s *Suite) masterSecret(premaster []byte, extended bool, transcript []byte, client, server *[32]byte) ([]byte, error) {
+func (s *Suite) masterSecret(premaster []byte, extended bool, transcript []byte, client, server *[32]byte) (master [48]byte) {
+	p := newPRF(s.hash, premaster)
 	if extended {
-		return prf.ExtendedMasterSecret(premaster, s.digest(transcript), s.hash.New)
+		p.expand(master[:], "extended master secret", s.digest(transcript))
+	} else {
+		p.expand(master[:], "master secret", client[:], server[:])
 	}
-	return prf.MasterSecret(premaster, client[:], server[:], s.hash.New)
+	return master
 }
 
 func (s *Suite) digest(transcript []byte) []byte {
@@ -64,23 +66,19 @@ func (s *Suite) digest(transcript []byte) []byte {
 	return h.Sum(nil)
 }
 
-// keys derives the keys of both directions (RFC 5246 6.3).
-func (s *Suite) keys(master []byte, client, server *[32]byte) (clientKeys, serverKeys record.Keys, err error) {
-	seed := make([]byte, 0, 80)
-	seed = append(seed, "key expansion"...)
-	seed = append(append(seed, server[:]...), client[:]...)
-	block, err := prf.PHash(master, seed, s.aead.KeyBlockSize(), s.hash.New)
-	if err != nil {
-		return record.Keys{}, record.Keys{}, errInternal(err, "cannot derive the keys")
-	}
-	clientKeys, serverKeys = s.aead.SplitKeyBlock(block)
-	return clientKeys, serverKeys, nil
+// keys derives the keys of both directions (RFC 5246 6.3) from the master secret.
+func (s *Suite) keys(master *keyedPRF, client, server *[32]byte) (clientKeys, serverKeys record.Keys) {
+	block := make([]byte, s.aead.KeyBlockSize())
+	master.expand(block, "key expansion", server[:], client[:])
+	return s.aead.SplitKeyBlock(block)
 }
 
 // verifyData is the content of a Finished message.
-func (s *Suite) verifyData(master, transcript []byte, fromClient bool) ([]byte, error) {
+func (s *Suite) verifyData(master *keyedPRF, transcript []byte, fromClient bool) (data [finishedSize]byte) {
+	label := "server finished"
 	if fromClient {
-		return prf.VerifyDataClient(master, transcript, s.hash.New)
+		label = "client finished"
 	}
-	return prf.VerifyDataServer(master, transcript, s.hash.New)
+	master.expand(data[:], label, s.digest(transcript))
+	return data
 }

@@ -37,6 +37,7 @@ type Machine struct {
 	question Question
 	signing  *SignatureRequest // what AskSignature is about
 	stats    Stats
+	reading  message // the newest that was complete, for the side to handle
 	clock    clock
 	now      time.Time // of the call that is under way, for Observe
 	finished bool
@@ -51,6 +52,7 @@ type Machine struct {
 	mismatches mismatches
 	session    Session
 	signature  []byte            // the newest of ours
+	master     *keyedPRF         // under the master secret
 	keyProof   [sha256.Size]byte // of the pre-shared key; zero for none
 }
 
@@ -70,6 +72,7 @@ type side interface {
 func newMachine(cfg *Config, s side, now time.Time) *Machine {
 	m := &Machine{cfg: cfg, side: s, clock: clock{heard: now, progress: now}, now: now}
 	m.in.limit = maxMessage
+	m.transcript = make([]byte, 0, 1<<11) // enough for most
 	m.out.mtu = cfg.mtu()
 	m.out.version = record.VersionDTLS12
 	return m
@@ -157,7 +160,7 @@ func (m *Machine) fail(err error) {
 	m.out.deadline = time.Time{}
 	m.in.restart(m.in.next)
 	m.early = early{}
-	m.transcript, m.ephemeral, m.signing = nil, nil, nil
+	m.transcript, m.ephemeral, m.signing, m.master = nil, nil, nil, nil
 	if e.Silent() {
 		return
 	}

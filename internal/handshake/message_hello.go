@@ -54,57 +54,67 @@ type serverHello struct {
 }
 
 func (h *ClientHello) marshal() []byte {
-	b := cryptobyte.NewBuilder(make([]byte, 0, 256))
-	b.AddUint16(h.Version)
-	b.AddBytes(h.Random[:])
-	addBytes8(b, h.SessionID)
-	addBytes8(b, h.Cookie)
-	b.AddUint16LengthPrefixed(func(b *cryptobyte.Builder) {
-		for _, id := range h.Suites {
-			b.AddUint16(id)
+	b := writer(make([]byte, 0, 256+len(h.Ticket)))
+	b.uint16(h.Version)
+	b.bytes(h.Random[:])
+	b.bytes8(h.SessionID)
+	b.bytes8(h.Cookie)
+	suites := b.open16()
+	for _, id := range h.Suites {
+		b.uint16(id)
+	}
+	b.close16(suites)
+	b.bytes8(h.Compressions)
+	extensions := b.open16()
+	if h.ServerName != "" {
+		e := b.openExtension(extension.ServerNameTypeValue)
+		list := b.open16()
+		b.uint8(0) // host_name
+		name := b.open16()
+		b.string(h.ServerName)
+		b.close16(name)
+		b.close16(list)
+		b.close16(e)
+	}
+	if h.ExtendedMaster {
+		b.close16(b.openExtension(extension.UseExtendedMasterSecretTypeValue))
+	}
+	if h.SecureRenegotiate {
+		b.emptyRenegotiationInfo()
+	}
+	if len(h.Groups) > 0 {
+		e := b.openExtension(extension.SupportedEllipticCurvesTypeValue)
+		list := b.open16()
+		for _, g := range h.Groups {
+			b.uint16(uint16(g))
 		}
-	})
-	addBytes8(b, h.Compressions)
-	b.AddUint16LengthPrefixed(func(b *cryptobyte.Builder) {
-		if h.ServerName != "" {
-			addExtension(b, extension.ServerNameTypeValue, func(b *cryptobyte.Builder) {
-				b.AddUint16LengthPrefixed(func(b *cryptobyte.Builder) {
-					b.AddUint8(0) // host_name
-					b.AddUint16LengthPrefixed(func(b *cryptobyte.Builder) { b.AddBytes([]byte(h.ServerName)) })
-				})
-			})
+		b.close16(list)
+		b.close16(e)
+	}
+	if len(h.PointFormats) > 0 {
+		e := b.openExtension(extension.SupportedPointFormatsTypeValue)
+		b.bytes8(h.PointFormats)
+		b.close16(e)
+	}
+	if len(h.SignatureSchemes) > 0 {
+		e := b.openExtension(extension.SupportedSignatureAlgorithmsTypeValue)
+		list := b.open16()
+		for _, s := range h.SignatureSchemes {
+			b.uint16(uint16(s))
 		}
-		if h.ExtendedMaster {
-			addExtension(b, extension.UseExtendedMasterSecretTypeValue, nil)
-		}
-		if h.SecureRenegotiate {
-			addExtension(b, extension.RenegotiationInfoTypeValue, func(b *cryptobyte.Builder) { b.AddUint8(0) })
-		}
-		if len(h.Groups) > 0 {
-			addExtension(b, extension.SupportedEllipticCurvesTypeValue, func(b *cryptobyte.Builder) {
-				b.AddUint16LengthPrefixed(func(b *cryptobyte.Builder) {
-					for _, g := range h.Groups {
-						b.AddUint16(uint16(g))
-					}
-				})
-			})
-		}
-		if len(h.PointFormats) > 0 {
-			addExtension(b, extension.SupportedPointFormatsTypeValue, func(b *cryptobyte.Builder) { addBytes8(b, h.PointFormats) })
-		}
-		if len(h.SignatureSchemes) > 0 {
-			addExtension(b, extension.SupportedSignatureAlgorithmsTypeValue, func(b *cryptobyte.Builder) {
-				addSchemes(b, h.SignatureSchemes)
-			})
-		}
-		if len(h.ALPN) > 0 {
-			addExtension(b, extension.ALPNTypeValue, func(b *cryptobyte.Builder) { addProtocols(b, h.ALPN) })
-		}
-		if h.hasTicket {
-			addExtension(b, extensionSessionTicket, func(b *cryptobyte.Builder) { b.AddBytes(h.Ticket) })
-		}
-	})
-	return b.BytesOrPanic() // lengths are bounded by the configuration, which the constructors check
+		b.close16(list)
+		b.close16(e)
+	}
+	if len(h.ALPN) > 0 {
+		b.protocols(h.ALPN...)
+	}
+	if h.hasTicket {
+		e := b.openExtension(extensionSessionTicket)
+		b.bytes(h.Ticket)
+		b.close16(e)
+	}
+	b.close16(extensions)
+	return b // lengths are bounded by the configuration, which the constructors check, and by maxPeerTicket
 }
 
 // unmarshal reads a ClientHello, which keeps body. Where the hello is malformed it
@@ -168,37 +178,41 @@ func (h *ClientHello) unmarshal(body []byte) bool {
 }
 
 func (h *serverHello) marshal() []byte {
-	b := cryptobyte.NewBuilder(make([]byte, 0, 96))
-	b.AddUint16(h.version)
-	b.AddBytes(h.random[:])
-	addBytes8(b, h.sessionID)
-	b.AddUint16(h.suite)
-	b.AddUint8(h.compression)
-	if !h.secureRenegotiate && !h.extendedMaster && !h.pointFormats && !h.serverName && !h.sessionTicket && h.alpn == "" {
-		return b.BytesOrPanic() // a client that sent no extensions expects none
+	b := writer(make([]byte, 0, 128))
+	b.uint16(h.version)
+	b.bytes(h.random[:])
+	b.bytes8(h.sessionID)
+	b.uint16(h.suite)
+	b.uint8(h.compression)
+	extensions := b.open16()
+	if h.serverName {
+		b.close16(b.openExtension(extension.ServerNameTypeValue))
 	}
-	b.AddUint16LengthPrefixed(func(b *cryptobyte.Builder) {
-		if h.serverName {
-			addExtension(b, extension.ServerNameTypeValue, nil)
-		}
-		if h.secureRenegotiate {
-			addExtension(b, extension.RenegotiationInfoTypeValue, func(b *cryptobyte.Builder) { b.AddUint8(0) })
-		}
-		if h.extendedMaster {
-			addExtension(b, extension.UseExtendedMasterSecretTypeValue, nil)
-		}
-		if h.pointFormats {
-			addExtension(b, extension.SupportedPointFormatsTypeValue, func(b *cryptobyte.Builder) { addBytes8(b, []byte{0}) })
-		}
-		if h.alpn != "" {
-			addExtension(b, extension.ALPNTypeValue, func(b *cryptobyte.Builder) { addProtocols(b, []string{h.alpn}) })
-		}
-		if h.sessionTicket {
-			addExtension(b, extensionSessionTicket, nil)
-		}
-	})
-	return b.BytesOrPanic()
+	if h.secureRenegotiate {
+		b.emptyRenegotiationInfo()
+	}
+	if h.extendedMaster {
+		b.close16(b.openExtension(extension.UseExtendedMasterSecretTypeValue))
+	}
+	if h.pointFormats {
+		e := b.openExtension(extension.SupportedPointFormatsTypeValue)
+		b.bytes8(uncompressedOnly)
+		b.close16(e)
+	}
+	if h.alpn != "" {
+		b.protocols(h.alpn)
+	}
+	if h.sessionTicket {
+		b.close16(b.openExtension(extensionSessionTicket))
+	}
+	if len(b) == extensions+2 {
+		return b[:extensions] // a client that sent no extensions expects none
+	}
+	b.close16(extensions)
+	return b
 }
+
+var uncompressedOnly = []byte{0}
 
 func (h *serverHello) unmarshal(body []byte) bool {
 	s := cryptobyte.String(body)
@@ -325,14 +339,6 @@ func readProtocols(data cryptobyte.String, names *[]string) bool {
 	return true
 }
 
-func addProtocols(b *cryptobyte.Builder, names []string) {
-	b.AddUint16LengthPrefixed(func(b *cryptobyte.Builder) {
-		for _, name := range names {
-			addBytes8(b, []byte(name))
-		}
-	})
-}
-
 func readSchemes(s *cryptobyte.String, schemes *[]tls.SignatureScheme) bool {
 	var list cryptobyte.String
 	if !s.ReadUint16LengthPrefixed(&list) || list.Empty() || len(list)%2 != 0 {
@@ -350,15 +356,6 @@ func addSchemes(b *cryptobyte.Builder, schemes []tls.SignatureScheme) {
 	b.AddUint16LengthPrefixed(func(b *cryptobyte.Builder) {
 		for _, s := range schemes {
 			b.AddUint16(uint16(s))
-		}
-	})
-}
-
-func addExtension(b *cryptobyte.Builder, t extension.TypeValue, body func(*cryptobyte.Builder)) {
-	b.AddUint16(uint16(t))
-	b.AddUint16LengthPrefixed(func(b *cryptobyte.Builder) {
-		if body != nil {
-			body(b)
 		}
 	})
 }

@@ -20,7 +20,7 @@ func (s *server) choose(m *Machine, h *ClientHello) error {
 		certificate *Certificate
 		scheme      tls.SignatureScheme
 	}
-	var best *candidate
+	var best candidate
 	bestFamily := len(h.Suites)
 	for _, suite := range enabled {
 		if !slices.Contains(h.Suites, suite.ID) || suite.ecdhe && !hasGroup {
@@ -37,10 +37,10 @@ func (s *server) choose(m *Machine, h *ClientHello) error {
 			return other != nil && other.PSK() == suite.PSK()
 		})
 		if family < bestFamily {
-			best, bestFamily = &c, family
+			best, bestFamily = c, family
 		}
 	}
-	if best == nil {
+	if best.suite == nil {
 		return s.nothingInCommon(m, h, enabled, hasGroup)
 	}
 	if best.suite.ecdhe && h.hasPointFormats && !slices.Contains(h.PointFormats, 0) {

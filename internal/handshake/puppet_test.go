@@ -196,9 +196,11 @@ func (h *rawHello) marshal() []byte {
 
 // ext is one extension.
 func ext(t extension.TypeValue, data ...byte) []byte {
-	b := cryptobyte.NewBuilder(nil)
-	addExtension(b, t, func(b *cryptobyte.Builder) { b.AddBytes(data) })
-	return b.BytesOrPanic()
+	var w writer
+	place := w.openExtension(t)
+	w.bytes(data)
+	w.close16(place)
+	return w
 }
 
 // block is the extensions with their total length.

@@ -193,10 +193,12 @@ func (m *Machine) receiveAlert(content []byte) {
 // advance handles the messages that are complete and in order.
 func (m *Machine) advance(now time.Time) {
 	for m.err == nil && !m.finished && m.question == NoQuestion {
-		msg, ok := m.in.pop()
+		popped, ok := m.in.pop()
 		if !ok {
 			return
 		}
+		m.reading = popped
+		msg := &m.reading
 		m.clock.progress = now
 		if m.observed() {
 			m.observe(Event{Kind: EventMessage, Messages: []string{typeName(msg.typ)}, Bytes: len(msg.body)})
@@ -205,7 +207,7 @@ func (m *Machine) advance(now time.Time) {
 			m.fail(NewError(KindProtocol, alert.UnexpectedMessage, "peer sent %s in epoch %d", typeName(msg.typ), msg.epoch))
 			return
 		}
-		if err := m.side.handle(m, &msg, now); err != nil {
+		if err := m.side.handle(m, msg, now); err != nil {
 			m.fail(err)
 		}
 	}

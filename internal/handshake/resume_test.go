@@ -314,6 +314,37 @@ func TestMalformedTicketMessages(t *testing.T) {
 	})
 }
 
+// TestLongTicket asserts that a ticket which no hello could hold is not kept.
+func TestLongTicket(t *testing.T) {
+	for size, kept := range map[int]bool{maxPeerTicket: true, maxPeerTicket + 1: false, 65_000: false} {
+		r := newResumption(t)
+		m, err := NewClient(&r.client, puppetStart)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := m.side.(*client)
+		body := (&newSessionTicket{ticket: make([]byte, size)}).marshal()
+		if err := c.sessionTicket(m, &message{typ: typeNewSessionTicket, body: body}); err != nil {
+			t.Fatal(err)
+		}
+		m.suite, m.session.ExtendedMaster = SuiteByID(0xc02b), true
+		saved := c.saved(m, puppetStart)
+		if (saved != nil) != kept {
+			t.Fatalf("%d bytes: kept %v", size, saved != nil)
+		}
+		if !kept {
+			continue
+		}
+		r.client.Resume = saved
+		if m, err = NewClient(&r.client, puppetStart); err != nil {
+			t.Fatal(err)
+		}
+		if out := m.Output(); len(out) != 1 || len(out[0]) < size {
+			t.Errorf("%d bytes: hello in %d datagrams", size, len(out))
+		}
+	}
+}
+
 // FuzzResumption resumes a session in a handshake of which one datagram is changed
 // at one place.
 func FuzzResumption(f *testing.F) {

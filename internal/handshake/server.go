@@ -297,9 +297,7 @@ func (s *server) finished(m *Machine, msg *message, now time.Time) error {
 	m.session.Own = s.certificate
 	m.out.start(noRepetition)
 	s.keepSession(m, now)
-	if err := m.addFinished(); err != nil {
-		return err
-	}
+	m.addFinished()
 	if err := m.send(now); err != nil {
 		return err
 	}

@@ -17,6 +17,7 @@ const DefaultSessionLifetime = 10 * time.Minute
 
 const (
 	maxTicket        = 1 << 10 // bytes; a hello with a longer one would not fit into a datagram
+	maxPeerTicket    = 1 << 12 // what a client keeps of a server's; its next hello must hold it
 	maxStoredSession = 1 << 14 // bytes; what is longer, such as a long chain, is not stored
 )
 

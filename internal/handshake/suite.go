@@ -93,7 +93,7 @@ func SuiteByName(name string) *Suite {
 
 // enabled lists the suites that a configuration allows, best first.
 func (c *Config) enabled() []*Suite {
-	var out []*Suite
+	out := make([]*Suite, 0, len(suites))
 	for _, s := range suites {
 		if len(c.Suites) > 0 && !slices.Contains(c.Suites, s.ID) {
 			continue

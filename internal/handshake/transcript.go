@@ -24,32 +24,25 @@ func (m *Machine) addMessage(typ handshake.Type, epoch uint16, body []byte) {
 }
 
 // addFinished ends a flight with ChangeCipherSpec and Finished.
-func (m *Machine) addFinished() error {
-	data, err := m.suite.verifyData(m.session.MasterSecret[:], m.transcript, m.side.isClient())
-	if err != nil {
-		return errInternal(err, "cannot compute Finished")
-	}
-	copy(m.finishedOf(m.side.isClient())[:], data)
+func (m *Machine) addFinished() {
+	data := m.finishedOf(m.side.isClient())
+	*data = m.suite.verifyData(m.master, m.transcript, m.side.isClient())
 	m.out.addChangeCipherSpec()
-	m.addMessage(handshake.TypeFinished, 1, data)
+	m.addMessage(handshake.TypeFinished, 1, data[:])
 	m.out.usesEpoch1 = true
-	return nil
 }
 
 // checkFinished verifies the peer's Finished (RFC 5246 7.4.9) and adds it to the
 // transcript.
 func (m *Machine) checkFinished(msg *message) error {
-	want, err := m.suite.verifyData(m.session.MasterSecret[:], m.transcript, !m.side.isClient())
-	if err != nil {
-		return errInternal(err, "cannot compute Finished")
-	}
+	want := m.suite.verifyData(m.master, m.transcript, !m.side.isClient())
 	if len(msg.body) != finishedSize {
 		return errDecode("Finished")
 	}
-	if !hmac.Equal(want, msg.body) {
+	if !hmac.Equal(want[:], msg.body) {
 		return NewError(KindKeyMismatch, alert.DecryptError, "peer's Finished is wrong: the handshake was changed on its way")
 	}
-	copy(m.finishedOf(!m.side.isClient())[:], want)
+	*m.finishedOf(!m.side.isClient()) = want
 	m.addToTranscript(msg)
 	return nil
 }
@@ -64,11 +57,7 @@ func (m *Machine) finishedOf(client bool) *[finishedSize]byte {
 // newMaster derives the master secret from the premaster secret, and the keys.
 func (m *Machine) newMaster(premaster []byte, now time.Time) error {
 	s := &m.session
-	master, err := m.suite.masterSecret(premaster, s.ExtendedMaster, m.transcript, &s.ClientRandom, &s.ServerRandom)
-	if err != nil {
-		return errInternal(err, "cannot derive the master secret")
-	}
-	copy(s.MasterSecret[:], master)
+	s.MasterSecret = m.suite.masterSecret(premaster, s.ExtendedMaster, m.transcript, &s.ClientRandom, &s.ServerRandom)
 	return m.installKeys(now)
 }
 
@@ -76,13 +65,12 @@ func (m *Machine) newMaster(premaster []byte, now time.Time) error {
 // records that waited for them.
 func (m *Machine) installKeys(now time.Time) error {
 	s := &m.session
-	own, peers, err := m.suite.keys(s.MasterSecret[:], &s.ClientRandom, &s.ServerRandom)
-	if err != nil {
-		return err
-	}
+	m.master = newPRF(m.suite.hash, s.MasterSecret[:])
+	own, peers := m.suite.keys(m.master, &s.ClientRandom, &s.ServerRandom)
 	if !m.side.isClient() {
 		own, peers = peers, own
 	}
+	var err error
 	if m.out.sealer, err = record.NewSealer(m.suite.aead, own, 1); err != nil {
 		return errInternal(err, "cannot use the keys")
 	}
@@ -114,7 +102,7 @@ func (m *Machine) finish(last *LastFlight) {
 	s.Early = m.early.data
 	m.finished = true
 	m.out.deadline = time.Time{}
-	m.transcript, m.ephemeral = nil, nil
+	m.transcript, m.ephemeral, m.master = nil, nil, nil
 	if m.observed() {
 		m.observe(Event{Kind: EventDone, Resumed: s.Resumed})
 	}
