@@ -77,7 +77,7 @@ func (c *client) finished(m *Machine, msg *message, now time.Time) error {
 	if err := m.send(now); err != nil {
 		return err
 	}
-	m.finish(&LastFlight{messages: m.out.flight, plain: m.out.plain})
+	m.finish(m.out.last())
 	return nil
 }
 

@@ -2,6 +2,7 @@ package handshake
 
 import (
 	"encoding/binary"
+	"slices"
 	"time"
 
 	"github.com/pion/dtls/v2/pkg/protocol/handshake"
@@ -187,6 +188,11 @@ func (o *outbound) repeat(now time.Time) error {
 type LastFlight struct {
 	messages []outMessage
 	plain    plaintextWriter
+}
+
+// last keeps the flight that was sent last.
+func (o *outbound) last() *LastFlight {
+	return &LastFlight{messages: slices.Clone(o.flight), plain: o.plain}
 }
 
 // Datagrams seals the flight anew.

@@ -301,6 +301,6 @@ func (s *server) finished(m *Machine, msg *message, now time.Time) error {
 	if err := m.send(now); err != nil {
 		return err
 	}
-	m.finish(&LastFlight{messages: m.out.flight, plain: m.out.plain})
+	m.finish(m.out.last())
 	return nil
 }

@@ -1,6 +1,7 @@
 package handshake
 
 import (
+	"bytes"
 	"crypto/hmac"
 	"time"
 
@@ -28,7 +29,7 @@ func (m *Machine) addFinished() {
 	data := m.finishedOf(m.side.isClient())
 	*data = m.suite.verifyData(m.master, m.transcript, m.side.isClient())
 	m.out.addChangeCipherSpec()
-	m.addMessage(handshake.TypeFinished, 1, data[:])
+	m.addMessage(handshake.TypeFinished, 1, bytes.Clone(data[:])) // a last flight must not keep the machine
 	m.out.usesEpoch1 = true
 }
 
