@@ -11,6 +11,7 @@ import (
 
 	"gdtls/datagram"
 	"gdtls/internal/handshake"
+	"gdtls/internal/record"
 )
 
 // farewellPatience is how long a base is waited for that does not take the last
@@ -25,6 +26,7 @@ type driver struct {
 	machine  *handshake.Machine
 	config   *handshake.Config
 	foreign  int   // datagrams that were not DTLS, before there was a machine
+	useless  int   // those that were, but held no whole ClientHello
 	refusal  error // of the base to carry a datagram of this length; nil: none
 
 	resumption resumption
@@ -217,6 +219,8 @@ func (d *driver) receive(in *inbox) error {
 		switch {
 		case err != nil && ctx != d.ctx && ctx.Err() != nil && d.ctx.Err() == nil:
 			return nil // the signature is made
+		case err != nil && d.ctx.Err() != nil:
+			return datagram.ErrorFromContext(d.ctx) // whatever its cause is
 		case errors.Is(err, datagram.ErrTimedOut):
 		case err != nil:
 			return err
@@ -268,6 +272,8 @@ func (d *driver) firstDatagram(bytes []byte, from datagram.Address, now time.Tim
 		if _, err := d.c.base.SendMessages(d.ctx, messages[:], 0, remaining(d.deadline)); err != nil {
 			return err
 		}
+	case record.LooksLikeDTLS(bytes):
+		d.useless++
 	default:
 		d.foreign++
 	}
@@ -296,13 +302,27 @@ func (d *driver) giveUp(err error) error {
 		}
 	}
 	var e *datagram.IOError
-	if heard || !errors.As(err, &e) || !e.Timeout() {
+	if !errors.As(err, &e) || !e.Timeout() {
 		return err
 	}
-	if foreign > 0 {
+	switch {
+	case heard:
+		return datagram.NewError(e.Code, "handshake was not finished in time: the peer's %s is missing%s: %w", m.Awaited(), d.hint(), err)
+	case d.useless > 0:
+		return datagram.NewError(e.Code, "peer has not sent a ClientHello in one datagram, which a server that keeps nothing before the cookie needs: %w", err)
+	case foreign > 0:
 		return newTlsError(TlsErrorNotTLS, err, "peer does not speak DTLS: %d datagrams were something else", foreign)
 	}
 	return datagram.NewError(e.Code, "peer has not answered: %w", err)
+}
+
+// hint says what a peer that does not send its Finished most often means: with
+// other keys it cannot read ours, and many keep silent about that.
+func (d *driver) hint() string {
+	if d.machine.Awaited() == "Finished" && d.config.PSK {
+		return " (do the pre-shared keys differ?)"
+	}
+	return ""
 }
 
 func isTimeout(err error) bool {

@@ -24,6 +24,10 @@ func (m *Machine) Deadline() time.Time {
 	return m.out.deadline
 }
 
+// Awaited names the peer's message that comes next, such as "ServerHello", for who
+// gives up.
+func (m *Machine) Awaited() string { return m.side.awaited() }
+
 // giveUp is when the peer has been waited for long enough: a silent one, or one
 // that speaks but never goes on.
 func (m *Machine) giveUp() time.Time {
