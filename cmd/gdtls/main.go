@@ -4,6 +4,7 @@
 //	gdtls demo [--once] [--data DIR]
 //	gdtls serve --listen ADDR:PORT
 //	gdtls connect ADDR:PORT
+//	gdtls jwt serve|walk|keygen
 //	gdtls cert new|show|verify
 //	gdtls bench throughput|handshake|idle
 //

@@ -203,7 +203,14 @@ var schemas = map[string]object{
 		"key": "", "signature": "", "ca": false, "usages": []any{}, "sha256": ""},
 	"certificate_made": {"ca": "", "new_ca": false, "certificate": "", "key": "", "info": map[string]any{}},
 	"verify":           {"ok": false, "subject": "", "flags": []any{}},
-	"trace":            {"peer": "", "kind": "", "seconds": 0.0},
+	"jwt_listening":    {"address": "", "transport": "", "groups": []any{}, "certificate": ""},
+	"jwt_request": {"peer": "", "transport": "", "group": "", "registration": 0.0, "number": 0.0, "next": 0.0, "step": "",
+		"refusal": ""},
+	"jwt_step": {"group": "", "number": 0.0, "colour": "", "next": 0.0, "sent": 0.0, "rejected": 0.0, "lost": false, "seconds": 0.0},
+	"jwt_walk": {"ok": false, "group": "", "server": "", "transport": "", "acknowledged": 0.0, "sent": 0.0, "restarts": 0.0,
+		"seconds": 0.0},
+	"jwt_lab": {"dir": "", "groups": []any{}, "clients": ""},
+	"trace":   {"peer": "", "kind": "", "seconds": 0.0},
 }
 
 // optional are the members that an event may have, too.

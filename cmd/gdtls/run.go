@@ -26,6 +26,7 @@ type grammar struct {
 	Demo    demoCommand    `cmd:"" help:"Show two DTLS conversations on this machine, by certificates and by a pre-shared key."`
 	Serve   serveCommand   `cmd:"" help:"Serve DTLS to any number of peers."`
 	Connect connectCommand `cmd:"" help:"Connect to a DTLS server, send to it and print what it answers."`
+	JWT     jwtCommand     `cmd:"" name:"jwt" help:"Serve and speak the JWT state-machine protocol."`
 	Cert    certCommand    `cmd:"" help:"Make, show and verify certificates."`
 	Bench   benchCommand   `cmd:"" help:"Measure speed and memory beside others."`
 }

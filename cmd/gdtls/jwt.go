@@ -1,0 +1,218 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"gdtls/datagram"
+	"gdtls/jwtproto"
+)
+
+// jwtCommand is "gdtls jwt".
+type jwtCommand struct {
+	Serve  jwtServe  `cmd:"" help:"Serve the JWT state-machine protocol over UDP and DTLS on one port."`
+	Walk   jwtWalk   `cmd:"" help:"Walk through the states as a member of a group."`
+	Keygen jwtKeygen `cmd:"" help:"Make a lab folder: groups, key pairs and a secret."`
+}
+
+// jwtServe is "gdtls jwt serve".
+type jwtServe struct {
+	Addr string `arg:"" optional:"" default:"0.0.0.0" help:"Address to listen at. (default: ${default})"`
+	Port uint16 `arg:"" optional:"" default:"44555" help:"Port; 0 takes a free one. (default: ${default})"`
+	Dir  string `arg:"" optional:"" default:"." help:"Lab folder with keys_pub, keys_priv and groups.toml. (default: the current folder)"`
+
+	Transport        string        `enum:"udp,dtls,both" default:"both" placeholder:"udp|dtls|both" help:"How requests may come. (default: ${default})"`
+	Cert             string        `placeholder:"FILE" help:"PEM file with the certificate for DTLS, and after it those of its issuers. (default: a makeshift one)"`
+	Key              string        `placeholder:"FILE" help:"PEM file with its private key. (default: the file of --cert)"`
+	States           int           `default:"7" placeholder:"N" help:"Number of states, 2 to 1000. (default: ${default})"`
+	MaxRequest       int           `default:"2048" placeholder:"BYTES" help:"Longest request. (default: ${default})"`
+	Leeway           time.Duration `default:"5s" placeholder:"D" help:"How far a request's time of issue may be ahead of the clock. (default: ${default})"`
+	ChecksPerSecond  int           `default:"500" placeholder:"N" help:"Public-key checks for each host; negative: no limit. (default: ${default})"`
+	RepliesPerSecond int           `default:"100" placeholder:"N" help:"Error replies that are longer than their request, for each host over UDP; negative: no limit. (default: ${default})"`
+	MaxPeers         int           `default:"10000" placeholder:"N" help:"DTLS peers at once. (default: ${default})"`
+	Logs             string        `placeholder:"DIR" help:"Where the log files go. (default: the lab folder)"`
+	NoLogs           bool          `help:"Write no log files."`
+	LogSize          int64         `default:"16777216" placeholder:"BYTES" help:"A longer log file is rotated. (default: ${default})"`
+
+	Fault faultFlags `embed:"" prefix:"fault-"`
+}
+
+// faultFlags spoil replies.
+type faultFlags struct {
+	Drop           float64       `placeholder:"P" group:"Faults in replies, for classes; P is how likely, from 0 to 1" help:"Send no reply."`
+	Delay          float64       `placeholder:"P" group:"Faults in replies, for classes; P is how likely, from 0 to 1" help:"Send it late."`
+	DelayTime      time.Duration `default:"2s" placeholder:"D" group:"Faults in replies, for classes; P is how likely, from 0 to 1" help:"How late. (default: ${default})"`
+	Duplicate      float64       `placeholder:"P" group:"Faults in replies, for classes; P is how likely, from 0 to 1" help:"Send it twice."`
+	WrongSignature float64       `placeholder:"P" group:"Faults in replies, for classes; P is how likely, from 0 to 1" help:"Sign it wrongly."`
+	WrongOrder     float64       `placeholder:"P" group:"Faults in replies, for classes; P is how likely, from 0 to 1" help:"Send it after the next one."`
+	Seed           uint64        `placeholder:"N" group:"Faults in replies, for classes; P is how likely, from 0 to 1" help:"Decides when; the same seed decides the same."`
+}
+
+// faults checks the flags; nil if there are to be none.
+func (f faultFlags) faults() (*jwtproto.Faults, error) {
+	any := false
+	for name, p := range map[string]float64{"drop": f.Drop, "delay": f.Delay, "duplicate": f.Duplicate, "wrong-signature": f.WrongSignature, "wrong-order": f.WrongOrder} {
+		if !(p >= 0 && p <= 1) {
+			return nil, usagef("--fault-%s takes 0 (never) to 1 (always), and not %v", name, p)
+		}
+		any = any || p > 0
+	}
+	if !any {
+		return nil, nil
+	}
+	faults := jwtproto.NewFaults(f.Seed)
+	faults.Drop, faults.Delay, faults.DelayTime = f.Drop, f.Delay, f.DelayTime
+	faults.Duplicate, faults.WrongSignature, faults.WrongOrder = f.Duplicate, f.WrongSignature, f.WrongOrder
+	return faults, nil
+}
+
+var jwtTransports = map[string]jwtproto.Transport{"udp": jwtproto.UDP, "dtls": jwtproto.DTLS, "both": jwtproto.Both}
+
+// Help tells of the folder.
+func (*jwtServe) Help() string {
+	return "DIR/keys_pub has the public keys, NAME.pem or NAME.ssh for the group NAME; DIR/keys_priv/key_secret_for_hmac.txt the secret for replies; " +
+		"DIR/groups.toml the members. Keys and groups are read again when they change. gdtls jwt keygen makes such a folder."
+}
+
+// Run serves until Ctrl-C.
+func (s *jwtServe) Run(env *environment) (err error) {
+	out := env.out.viewed(jwtLogView)
+	config, err := s.config(env, out)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, config.Logs.Close()) }()
+	ctx, stop := context.WithCancel(env.ctx)
+	defer stop()
+	if err := config.Lab.Watch(ctx, func(problems []jwtproto.Problem, err error) {
+		tellProblems(out, problems)
+		if err != nil {
+			out.emit(warning{Message: "groups and keys stay as they were: " + err.Error()})
+		}
+	}); err != nil {
+		out.emit(warning{Message: err.Error() + "; changes of groups and keys will not be seen"})
+	}
+	return serveJWT(ctx, out, config, net.JoinHostPort(s.Addr, strconv.Itoa(int(s.Port))), s.Transport)
+}
+
+// config checks the flags and reads the files.
+func (s *jwtServe) config(env *environment, out *output) (jwtproto.Config, error) {
+	c := jwtproto.Config{
+		States: s.States, MaxRequest: s.MaxRequest, Leeway: s.Leeway, MaxPeers: s.MaxPeers,
+		ChecksPerSecond: s.ChecksPerSecond, RepliesPerSecond: s.RepliesPerSecond, Logger: env.log,
+	}
+	if s.Leeway == 0 {
+		c.Leeway = -1
+	}
+	switch {
+	case s.States < jwtproto.MinStates || s.States > jwtproto.MaxStates:
+		return c, usagef("--states takes %d to %d, and not %d", jwtproto.MinStates, jwtproto.MaxStates, s.States)
+	case s.MaxRequest < 1 || s.ChecksPerSecond == 0 || s.RepliesPerSecond == 0 || s.MaxPeers < 1:
+		return c, usagef("--max-request, --max-peers, --checks-per-second and --replies-per-second must not be 0")
+	case s.NoLogs && s.Logs != "":
+		return c, usagef("--no-logs and --logs contradict each other")
+	}
+	var err error
+	if c.Faults, err = s.Fault.faults(); err != nil {
+		return c, err
+	}
+	if s.Transport != "udp" {
+		flags := credentials{Cert: s.Cert, Key: s.Key}
+		if c.Certificate, err = flags.certificate(); err != nil {
+			return c, err
+		}
+		if c.Certificate == nil {
+			if c.Certificate, err = makeshift(s.Addr); err != nil {
+				return c, err
+			}
+		}
+	}
+	var problems []jwtproto.Problem
+	if c.Lab, problems, err = jwtproto.OpenLab(s.Dir); err != nil {
+		return c, fmt.Errorf("%w (gdtls jwt keygen DIR makes a lab folder)", err)
+	}
+	tellProblems(out, problems)
+	if !s.NoLogs {
+		folder := s.Logs
+		if folder == "" {
+			folder = s.Dir
+		}
+		if c.Logs, err = jwtproto.OpenLogs(folder, s.LogSize, func(err error) { env.log.Error(err.Error()) }); err != nil {
+			return c, err
+		}
+	}
+	return c, nil
+}
+
+func tellProblems(out *output, problems []jwtproto.Problem) {
+	for _, p := range problems {
+		out.emit(warning{Message: p.String()})
+	}
+}
+
+// serveJWT serves at an address until ctx ends.
+func serveJWT(ctx context.Context, out *output, config jwtproto.Config, address, transport string) error {
+	config.Observe = func(e jwtproto.Event) { out.emit(newJWTRequest(e)) }
+	server, err := jwtproto.NewServer(config)
+	if err != nil {
+		return err
+	}
+	defer server.Close()
+	var listen net.ListenConfig
+	packets, err := listen.ListenPacket(ctx, "udp", address)
+	if err != nil {
+		return fmt.Errorf("cannot listen: %w", err)
+	}
+	base := datagram.New(packets)
+	defer base.Close()
+	e := jwtListening{Address: base.LocalAddress().String(), Transport: transport, Groups: config.Lab.Groups()}
+	if config.Certificate != nil {
+		e.Certificate = config.Certificate.SubjectName()
+	}
+	out.emit(e)
+	err = server.Serve(ctx, base, jwtTransports[transport])
+	counts := server.Stats()
+	config.Logger.Info("server stopped", "counts", counts)
+	out.emit(note{fmt.Sprintf("stopped: %d requests, %d acknowledged, %d refused", counts.Requests, counts.Acknowledged, counts.Refused)})
+	return err
+}
+
+// jwtKeygen is "gdtls jwt keygen".
+type jwtKeygen struct {
+	Dir     string   `arg:"" optional:"" default:"." help:"Folder to make it in. (default: the current folder)"`
+	Group   []string `default:"GROUP1,GROUP2,GROUP3" placeholder:"A,B" help:"Names of the groups. (default: ${default})"`
+	Members int      `default:"3" placeholder:"N" help:"Members of each group, with the registration numbers 1 to N. (default: ${default})"`
+	Alg     string   `enum:"rs256,es256" default:"es256" placeholder:"rs256|es256" help:"What the groups sign with. (default: ${default})"`
+	Format  string   `enum:"pem,ssh" default:"pem" placeholder:"pem|ssh" help:"Format of the public keys. (default: ${default})"`
+	NoPSK   bool     `name:"no-psk" help:"Give the groups no pre-shared keys for DTLS."`
+}
+
+// Run makes the folder.
+func (k *jwtKeygen) Run(env *environment) error {
+	if k.Members < 1 || k.Members > 10000 {
+		return usagef("--members takes 1 to 10000, and not %d", k.Members)
+	}
+	var members []int64
+	for i := range k.Members {
+		members = append(members, int64(i+1))
+	}
+	made := jwtLab{Dir: k.Dir}
+	var groups []jwtproto.NewGroup
+	for _, name := range k.Group {
+		name = strings.ToUpper(name)
+		groups = append(groups, jwtproto.NewGroup{Name: name, Members: members, RSA: k.Alg == "rs256", SSH: k.Format == "ssh", PSK: !k.NoPSK})
+		made.Groups = append(made.Groups, name)
+	}
+	if err := jwtproto.CreateLab(k.Dir, groups); err != nil {
+		return err
+	}
+	made.Clients = filepath.Join(k.Dir, jwtproto.ClientsFolder)
+	env.out.viewed(jwtLogView).emit(made)
+	return nil
+}

@@ -1,0 +1,165 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+
+	"gdtls/jwtproto"
+)
+
+// jwtListening: the JWT server can be reached.
+type jwtListening struct {
+	Address     string   `json:"address"`
+	Transport   string   `json:"transport"`
+	Groups      []string `json:"groups"`      // with a key and members
+	Certificate string   `json:"certificate"` // its subject, empty without DTLS
+}
+
+// jwtRequest: a request was answered.
+type jwtRequest struct {
+	Peer         string `json:"peer"`
+	Transport    string `json:"transport"`
+	Group        string `json:"group"` // empty if refused before it was known
+	Registration int64  `json:"registration"`
+	Number       int    `json:"number"`
+	Next         int    `json:"next"`
+	Step         string `json:"step"`    // advanced, repeated, restarted or refused (out of turn)
+	Refusal      string `json:"refusal"` // words of the error reply; empty for an acknowledgement
+}
+
+func newJWTRequest(e jwtproto.Event) jwtRequest {
+	r := jwtRequest{Peer: e.Peer, Transport: "udp", Group: e.Group, Refusal: string(e.Why)}
+	if e.DTLS {
+		r.Transport = "dtls"
+	}
+	if e.Why == "" {
+		r.Registration, r.Number, r.Next, r.Step = e.Row.Registration, e.Row.Number, e.Row.Next, e.Row.Step.String()
+	}
+	return r
+}
+
+// jwtStep: a number was acknowledged to a client.
+type jwtStep struct {
+	Group    string  `json:"group"`
+	Number   int     `json:"number"`
+	Colour   string  `json:"colour"`
+	Next     int     `json:"next"`
+	Sent     int     `json:"sent"`     // times
+	Rejected int     `json:"rejected"` // replies that did not verify or came late
+	Lost     bool    `json:"lost"`     // the walk begins anew
+	Seconds  float64 `json:"seconds"`
+	states   int
+}
+
+// jwtWalked: a walk has ended.
+type jwtWalked struct {
+	OK           bool    `json:"ok"`
+	Group        string  `json:"group"`
+	Server       string  `json:"server"`
+	Transport    string  `json:"transport"`
+	Acknowledged int     `json:"acknowledged"`
+	Sent         int     `json:"sent"` // requests, repetitions included
+	Restarts     int     `json:"restarts"`
+	Seconds      float64 `json:"seconds"`
+}
+
+// jwtLab: a lab folder was made.
+type jwtLab struct {
+	Dir     string   `json:"dir"`
+	Groups  []string `json:"groups"`
+	Clients string   `json:"clients"` // folder with the private keys
+}
+
+func (jwtListening) name() string { return "jwt_listening" }
+func (jwtRequest) name() string   { return "jwt_request" }
+func (jwtStep) name() string      { return "jwt_step" }
+func (jwtWalked) name() string    { return "jwt_walk" }
+func (jwtLab) name() string       { return "jwt_lab" }
+
+// rainbow are the terminal's colours of the states.
+var rainbow = [...]string{"38;5;196", "38;5;208", "38;5;220", "38;5;40", "38;5;33", "38;5;57", "38;5;135"}
+
+// colour paints text in the colour of a state.
+func (p palette) colour(n int, text string) string { return p.paint(rainbow[n%len(rainbow)], text) }
+
+// jwtLogView shows the life of a JWT server.
+func jwtLogView(p palette, e event) string {
+	switch e := e.(type) {
+	case jwtListening:
+		groups := "no group that can be used"
+		if len(e.Groups) > 0 {
+			groups = "the groups " + clean(strings.Join(e.Groups, ", "))
+		}
+		return p.info(fmt.Sprintf("listening on %s by %s for %s; Ctrl-C stops", e.Address, transportName(e.Transport), groups))
+	case jwtRequest:
+		from := fmt.Sprintf("%s (%s): ", e.Peer, transportName(e.Transport))
+		if e.Refusal != "" {
+			return p.warning(from + strings.TrimSpace(clean(e.Group)+" refused: "+e.Refusal))
+		}
+		text := fmt.Sprintf("%s%s member %d says %d", from, clean(e.Group), e.Registration, e.Number)
+		if e.Step == jwtproto.Refused.String() {
+			return p.warning(text + ", out of turn")
+		}
+		return text + ", " + p.colour(e.Number, jwtproto.Colour(e.Number)) + " " + e.Step
+	case jwtLab:
+		return fmt.Sprintf("A lab for %s is in %s.\nThe private keys of the groups are in %s: give each group its own, and the secret in %s.",
+			strings.Join(e.Groups, ", "), e.Dir, e.Clients, jwtproto.SecretFolder+"/"+jwtproto.SecretFile)
+	}
+	return logView(p, e)
+}
+
+func transportName(transport string) string {
+	if transport == "both" {
+		return "UDP and DTLS"
+	}
+	return strings.ToUpper(transport)
+}
+
+// jwtWalkView shows the states as they turn.
+func jwtWalkView(terminal bool) view {
+	on, off := "■", "□"
+	if !terminal {
+		on, off = "#", "-"
+	}
+	return func(p palette, e event) string {
+		switch e := e.(type) {
+		case jwtStep:
+			return e.draw(p, on, off)
+		case jwtWalked:
+			text := fmt.Sprintf("%s over %s: %d acknowledged, %d requests in %.2f s", clean(e.Group), transportName(e.Transport), e.Acknowledged, e.Sent, e.Seconds)
+			if e.OK {
+				return p.good("all states reached. ") + text
+			}
+			return p.error("not all states reached. ") + text
+		case handshakeDone:
+			return p.faint(strings.Join(negotiated(e, "server"), "; "))
+		}
+		return plainView(p, e)
+	}
+}
+
+// draw is the rainbow as far as it is, and what was said.
+func (s jwtStep) draw(p palette, on, off string) string {
+	const most = 60 // columns
+	var bar strings.Builder
+	for n := range min(s.states, most) {
+		state := n * s.states / min(s.states, most)
+		if state <= s.Number && !s.Lost {
+			bar.WriteString(p.colour(state, on))
+		} else {
+			bar.WriteString(p.faint(off))
+		}
+	}
+	text := fmt.Sprintf("%s  %d %s", bar.String(), s.Number, p.colour(s.Number, s.Colour))
+	if s.Lost {
+		return text + p.warning(fmt.Sprintf(" not taken: the server wants %d, the walk begins anew", s.Next))
+	}
+	details := []string{fmt.Sprintf("next %d", s.Next)}
+	if s.Sent > 1 {
+		details = append(details, fmt.Sprintf("sent %d times", s.Sent))
+	}
+	if s.Rejected > 0 {
+		details = append(details, fmt.Sprintf("%d replies rejected", s.Rejected))
+	}
+	return text + p.faint("  "+strings.Join(details, ", "))
+}
