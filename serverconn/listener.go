@@ -149,15 +149,22 @@ func (l *DtlsListener) Close(ctx context.Context) error {
 	return nil
 }
 
-// Shutdown closes the listener and all its connections, each with close_notify.
-// When it returns nil, nothing uses the base any more. If ctx is done before, the
-// result is CANCELLED.
+// Shutdown closes the listener and all its connections, each with close_notify, and
+// waits for the handler of Serve, which must not call it. When it returns nil, nothing
+// uses the base any more. If ctx is done before, the result is CANCELLED.
 func (l *DtlsListener) Shutdown(ctx context.Context) error {
 	if err := l.Close(ctx); err != nil {
 		return err
 	}
 	if err := closeAll(ctx, l.table.appendAll(nil)); err != nil {
 		return err
+	}
+	if c := l.crew.Load(); c != nil {
+		select {
+		case <-c.over:
+		case <-ctx.Done():
+			return datagram.ErrorFromContext(ctx)
+		}
 	}
 	return l.waitForReader(ctx)
 }

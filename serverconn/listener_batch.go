@@ -1,6 +1,7 @@
 package serverconn
 
 import (
+	"context"
 	"sync"
 	"time"
 
@@ -90,11 +91,12 @@ func (b *sendBatch) send() {
 		return
 	}
 	b.overdue.Stop()
+	ctx := context.Background() // it does not wait long, and goodbyes go last
 	base, unsent := b.listener.base, &b.listener.counters.unsent
 	for rest := b.messages[:b.n]; len(rest) > 0; {
-		n, err := base.SendMessages(b.listener.reading, rest, 0, 0)
+		n, err := base.SendMessages(ctx, rest, 0, 0)
 		if isWouldBlock(err) {
-			n, err = base.SendMessages(b.listener.reading, rest, 0, batchPatience)
+			n, err = base.SendMessages(ctx, rest, 0, batchPatience)
 		}
 		if err != nil {
 			unsent.Add(1)

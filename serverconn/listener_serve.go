@@ -46,6 +46,7 @@ type crew struct {
 	handler Handler
 	workers []*worker
 	serving sync.WaitGroup // one for each peer
+	over    chan struct{}  // closed when the workers have ended
 }
 
 // Serve accepts all connections and has the handler serve them. What arrives for one
@@ -65,7 +66,7 @@ func (l *DtlsListener) Serve(ctx context.Context, handler Handler) error {
 	}
 	// The workers go on while connections are closed.
 	working, stop := context.WithCancel(context.WithoutCancel(ctx))
-	c := &crew{ctx: working, handler: handler, workers: make([]*worker, handler.Workers)}
+	c := &crew{ctx: working, handler: handler, workers: make([]*worker, handler.Workers), over: make(chan struct{})}
 	var running sync.WaitGroup
 	for i := range c.workers {
 		w := newWorker(c, l)
@@ -78,9 +79,10 @@ func (l *DtlsListener) Serve(ctx context.Context, handler Handler) error {
 			w.stop()
 		}
 		running.Wait()
+		l.crew.CompareAndSwap(c, nil)
+		close(c.over)
 	}()
 	l.crew.Store(c)
-	defer l.crew.CompareAndSwap(c, nil)
 	for {
 		connection, err := l.Accept(ctx)
 		if err != nil {
@@ -283,7 +285,7 @@ func (w *worker) serve(p *peer) (more bool, over error) {
 	}
 	w.replies = h.Messages(c, w.messages, w.replies[:0])
 	w.reply(c, w.replies)
-	return n == len(w.in), nil
+	return true, nil // the end may have come with them
 }
 
 // serveExposed is serve for one message at a time.
@@ -357,6 +359,7 @@ func (w *worker) reply(c *DtlsServerConnection, replies [][]byte) {
 // farewell ends a connection that is over.
 func (w *worker) farewell(p *peer, reason error) {
 	defer w.crew.serving.Done()
+	w.batch.flush() // close_notify goes last
 	c := p.connection.Load()
 	_ = c.Close(w.crew.ctx)
 	if w.crew.handler.Closed != nil {

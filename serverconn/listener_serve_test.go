@@ -134,6 +134,23 @@ func TestServeNeedsMessages(t *testing.T) {
 	}
 }
 
+// What a peer sends before its close_notify is answered before ours.
+func TestServeHalfClose(t *testing.T) {
+	l := listen(t)
+	serve(t, l, serverconn.Handler{Messages: echoMessages})
+	client := shake(t, dial(t, l.LocalAddress(), true))
+	for i := range 20 {
+		sendText(t, client, fmt.Sprint(i))
+	}
+	if err := client.Shutdown(t.Context(), false, true); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 20 {
+		wantText(t, client, fmt.Sprint(i))
+	}
+	wantEnd(t, client)
+}
+
 // A handler may close its connection, and what it answers too long is left out.
 func TestServeHandlerCloses(t *testing.T) {
 	l := listen(t)

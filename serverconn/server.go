@@ -98,7 +98,8 @@ func (s *DtlsServer) ConnectInfoMessage(call func(text string)) conn.SignalHandl
 	return s.signals.infoMessage.connect(&s.signalIDs, call)
 }
 
-// ConnectDatagramReceived connects a handler to all messages that are not empty.
+// ConnectDatagramReceived connects a handler to all messages. An empty one is warned of
+// besides: a peer hardly ever means it.
 func (s *DtlsServer) ConnectDatagramReceived(call DatagramHandler) conn.SignalHandlerID {
 	return s.signals.datagramReceived.connect(&s.signalIDs, call)
 }
@@ -317,7 +318,6 @@ func (s *DtlsServer) accepted(c *DtlsServerConnection) {
 func (s *DtlsServer) answer(c *DtlsServerConnection, cipherText, plainText []byte) []byte {
 	if len(plainText) == 0 {
 		s.tell(&s.signals.warningMessage, "%v has sent a message of 0 bytes; does it try to connect again?", c.PeerAddress())
-		return nil
 	}
 	for call := range s.signals.datagramReceived.calls() {
 		call(c.PeerAddress(), cipherText, plainText)

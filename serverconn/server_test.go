@@ -89,6 +89,10 @@ func TestDtlsServer(t *testing.T) {
 		}
 	}
 	sendText(t, client, "")
+	wantText(t, client, fmt.Sprintf("to %v: ACK", local))
+	if r := <-got; len(r.plain) != 0 {
+		t.Errorf("%q", r.plain)
+	}
 	eventually(t, "the empty message is told of", func() bool { return said.has("warning: ", local.String(), "0 bytes") })
 	s.SetReply(serverconn.Echo)
 	sendText(t, client, "echo")
