@@ -24,6 +24,7 @@ type listening struct {
 	// Certificate is the subject of the server's certificate, empty without one.
 	Certificate string `json:"certificate"`
 	PSK         bool   `json:"psk"` // pre-shared keys are accepted
+	Metrics     string `json:"metrics,omitempty"` // URL of the counters
 }
 
 // peerVerified: a peer has shown that it receives at its address, and the handshake

@@ -20,6 +20,7 @@ type serveCommand struct {
 	Accept     string `enum:"always,never,flags" default:"flags" placeholder:"always|never|flags" help:"Which client certificates are accepted: all, none, or those in which verification finds no fault. (default: ${default})"`
 	PSKHint    string `name:"psk-hint" placeholder:"TEXT" help:"Hint that helps clients to choose a key."`
 	Reply      string `enum:"ack,echo,none" default:"ack" placeholder:"ack|echo|none" help:"How messages are answered. (default: ${default})"`
+	Metrics    string `placeholder:"ADDR:PORT" help:"Where to show counters for Prometheus, by HTTP at /metrics."`
 	MaxPeers   int    `default:"10000" placeholder:"N" help:"How many peers are served at once. (default: ${default})"`
 }
 
@@ -46,6 +47,13 @@ func (s *serveCommand) Run(env *environment) error {
 	if keylog != nil {
 		defer keylog.Close()
 		srv.keylog = keylog
+	}
+	if s.Metrics != "" {
+		if srv.metrics, err = newMetrics(env.ctx, s.Metrics); err != nil {
+			return err
+		}
+		defer srv.metrics.close()
+		srv.out.emit(note{"counters are shown at " + srv.metrics.url()})
 	}
 	base := datagram.New(packets)
 	defer base.Close()

@@ -7,7 +7,6 @@ import (
 	"io"
 	"log/slog"
 	"os"
-	"sync"
 	"time"
 
 	"gdtls/conn"
@@ -21,6 +20,12 @@ const (
 	replyEcho = "echo"
 	replyNone = "none"
 )
+
+var replies = map[string]serverconn.ReplyFunc{
+	replyAck:  serverconn.Acknowledge,
+	replyEcho: serverconn.Echo,
+	replyNone: nil,
+}
 
 // Which certificates with faults are accepted.
 const (
@@ -56,42 +61,56 @@ type server struct {
 	maxPeers    int
 	trace       bool     // show what goes on in handshakes
 	keylog      *os.File // nil: none
+	metrics     *metrics // nil: none
 }
 
 // serve serves peers that come over base until ctx ends, and then says goodbye to
 // them.
 func (s *server) serve(ctx context.Context, base *datagram.Socket) error {
-	listener, err := serverconn.NewDtlsListener(base, s.configure,
-		serverconn.WithMaxPeers(s.maxPeers),
-		serverconn.WithHandshakeFailed(func(c *serverconn.DtlsServerConnection, err error) { s.handshakeFailed(ctx, c, err) }))
-	if err != nil {
+	srv := serverconn.NewDtlsServer(s.configure, serverconn.WithMaxPeers(s.maxPeers))
+	srv.SetReply(replies[s.reply])
+	srv.ConnectWarningMessage(func(text string) { s.out.emit(warning{Message: text}) })
+	srv.ConnectInfoMessage(func(text string) { s.log.Debug(text) })
+	srv.ConnectErrorMessage(func(text string) { s.log.Debug(text) }) // told as an event, too
+	srv.ConnectHandshakeFailed(func(c *serverconn.DtlsServerConnection, err error) { s.handshakeFailed(ctx, c, err) })
+	srv.ConnectEncrypted(func(c *serverconn.DtlsServerConnection) { s.out.emit(s.describe(c, true)) })
+	srv.ConnectDatagramReceived(func(peer datagram.Address, _, plainText []byte) {
+		s.out.emit(newReceived(peer.String(), plainText))
+	})
+	srv.ConnectClosed(s.ended)
+	if s.key != nil {
+		srv.ConnectPskRequired(func(a *conn.PreSharedKeyAuthenticator) {
+			if s.identity == "" || s.identity == string(a.Identity()) {
+				a.SetPreSharedKey(s.key)
+			}
+		})
+	}
+	if err := srv.ListenOn(base); err != nil {
 		return err
 	}
 	e := listening{Address: base.LocalAddress().String(), PSK: s.key != nil}
+	if s.metrics != nil {
+		s.metrics.watch(srv)
+		e.Metrics = s.metrics.url()
+	}
 	if s.certificate != nil {
 		e.Certificate = s.certificate.SubjectName()
 	}
 	s.out.emit(e)
-	var peers sync.WaitGroup
-	for {
-		c, acceptErr := listener.Accept(ctx)
-		if acceptErr != nil {
-			err = acceptErr
-			break
-		}
-		peers.Go(func() { s.converse(c) })
+	var err error
+	select {
+	case <-ctx.Done():
+	case <-srv.Done():
+		err = errors.New("the server cannot go on: its socket has failed")
 	}
-	if ctx.Err() != nil {
-		err = nil // as was asked for
-	}
+	counts := srv.Stats()
 	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), closingTime)
 	defer cancel()
-	if shutdownErr := listener.Shutdown(closing); shutdownErr != nil {
-		err = errors.Join(err, fmt.Errorf("not all peers could be told that the server stops: %w", shutdownErr))
+	if closeErr := srv.Close(closing); closeErr != nil {
+		err = errors.Join(err, fmt.Errorf("not all peers could be told that the server stops: %w", closeErr))
 	}
-	peers.Wait()
 	s.out.emit(note{"stopped"})
-	s.log.Info("server stopped", "counts", listener.Stats())
+	s.log.Info("server stopped", "counts", counts)
 	return err
 }
 
@@ -114,11 +133,6 @@ func (s *server) configure(c *serverconn.DtlsServerConnection) error {
 	})
 	if s.key != nil {
 		c.SetPskIdentityHint([]byte(s.hint))
-		c.ConnectPskRequired(func(_ *conn.DtlsConnection, a *conn.PreSharedKeyAuthenticator) {
-			if s.identity == "" || s.identity == string(a.Identity()) {
-				a.SetPreSharedKey(s.key)
-			}
-		})
 	}
 	return nil
 }
@@ -143,52 +157,16 @@ func (s *server) describe(c *serverconn.DtlsServerConnection, ok bool) handshake
 	return e
 }
 
-// converse answers one peer until it or the server ends the connection.
-func (s *server) converse(c *serverconn.DtlsServerConnection) {
+// ended tells why a peer is gone.
+func (s *server) ended(c *serverconn.DtlsServerConnection, reason error) {
 	peer := c.PeerAddress().String()
-	s.out.emit(s.describe(c, true))
-	e := s.answer(c, peer)
-	closing, cancel := context.WithTimeout(context.Background(), closingTime)
-	defer cancel()
-	_ = c.Close(closing) // the peer is gone, or told as far as it can be
-	s.out.emit(e)
-}
-
-func (s *server) answer(c *serverconn.DtlsServerConnection, peer string) closed {
-	ctx := context.Background() // the connection is closed when the server stops
-	buf := make([]byte, maxMessage)
-	for {
-		n, _, err := datagram.ReceiveOne(ctx, c, buf, -1)
-		if err == nil {
-			s.out.emit(newReceived(peer, buf[:n]))
-			if reply, ok := s.replyTo(peer, buf[:n]); ok {
-				err = datagram.SendOne(ctx, c, reply, datagram.Address{}, sendTime)
-			}
-			if errors.Is(err, datagram.ErrMessageTooLarge) {
-				s.out.emit(warning{peer, "the answer was not sent: " + err.Error()})
-				err = nil
-			}
-		}
-		switch {
-		case err == nil:
-		case errors.Is(err, io.EOF):
-			return closed{peer, true, "the peer closed the connection"}
-		case errors.Is(err, datagram.ErrClosed):
-			return closed{peer, true, "the server stops"}
-		default:
-			s.out.emit(failure(peer, err))
-			return closed{peer, false, err.Error()}
-		}
+	switch {
+	case errors.Is(reason, io.EOF):
+		s.out.emit(closed{peer, true, "the peer closed the connection"})
+	case errors.Is(reason, datagram.ErrClosed):
+		s.out.emit(closed{peer, true, "the server stops"})
+	default:
+		s.out.emit(failure(peer, reason))
+		s.out.emit(closed{peer, false, reason.Error()})
 	}
-}
-
-// replyTo gives the answer to a message.
-func (s *server) replyTo(peer string, message []byte) ([]byte, bool) {
-	switch s.reply {
-	case replyAck:
-		return []byte("to " + peer + ": ACK"), true
-	case replyEcho:
-		return message, true
-	}
-	return nil, false
 }
