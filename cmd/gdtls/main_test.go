@@ -215,9 +215,10 @@ var schemas = map[string]object{
 
 // optional are the members that an event may have, too.
 var optional = map[string]object{
-	"datagram": {"hex": ""},
-	"error":    {"peer": ""},
-	"warning":  {"peer": ""},
+	"datagram":  {"hex": ""},
+	"listening": {"metrics": ""},
+	"error":     {"peer": ""},
+	"warning":   {"peer": ""},
 	"trace": {"messages": []any{}, "bytes": 0.0, "datagrams": 0.0, "repetition": 0.0, "timeout": 0.0, "alert": "", "fatal": false,
 		"received": false, "question": "", "resumed": false, "message": ""},
 }
