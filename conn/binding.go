@@ -89,13 +89,13 @@ func endPointHash(algorithm x509.SignatureAlgorithm) crypto.Hash {
 	return crypto.SHA256
 }
 
-// exporterBinding is the binding of RFC 9266. Its context is empty; the real Gio and
-// OpenSSL's peers give TLS 1.2 none at all, and so do we.
+// exporterBinding is the binding of RFC 9266, with a context that is empty, not none:
+// section 2 says so, and the real Gio does so.
 func (s *session) exporterBinding() ([]byte, error) {
 	if !s.extendedMaster {
 		return nil, newChannelBindingError(ChannelBindingNotAvailable, "tls-exporter needs the extended master secret, which the peer does not support (RFC 9266 section 3)")
 	}
-	data, err := s.export(bindingExporterLabel, nil, bindingExporterLength)
+	data, err := s.export(bindingExporterLabel, []byte{}, bindingExporterLength)
 	if err != nil {
 		return nil, newChannelBindingError(ChannelBindingGeneralError, "cannot export keying material: %v", err)
 	}

@@ -114,6 +114,9 @@ func (gnutls) connect(t *testing.T, server netip.AddrPort, o options) session {
 // gnutlsOptions are those that both programs have.
 func gnutlsOptions(t *testing.T, o options) []string {
 	var arguments []string
+	if o.export {
+		arguments = append(arguments, "--keymatexport="+exporterLabel, "--keymatexportsize=32")
+	}
 	if c := o.credential; c != nil {
 		arguments = append(arguments, "--x509certfile="+file(t, "chain.pem", pemOf(c.chain...)), "--x509keyfile="+file(t, "key.pem", c.keyPEM()))
 	}
@@ -224,10 +227,16 @@ func (s *gnutlsSession) expectRefusal(t *testing.T) {
 }
 
 func (s *gnutlsSession) reported() (r report) {
+	output, none := s.text(), ""
+	if found := regexp.MustCompile(`(?m)^- Channel binding 'tls-unique': ([0-9a-f]+)$`).FindStringSubmatch(output); found != nil {
+		r.bindings = map[conn.TlsChannelBindingType]string{conn.ChannelBindingTLSUnique: found[1]}
+	}
+	if found := regexp.MustCompile(`(?m)^- Key material: ([0-9a-f]+)$`).FindStringSubmatch(output); found != nil {
+		r.material = &found[1]
+	}
 	if s.server {
 		return r
 	}
-	output, none := s.text(), ""
 	r.alpn = &none
 	if found := regexp.MustCompile(`(?m)^- Application protocol: (.*)$`).FindStringSubmatch(output); found != nil {
 		r.alpn = &found[1]

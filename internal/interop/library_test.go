@@ -169,5 +169,11 @@ func (s *librarySession) reported() (r report) {
 		}
 		return nil
 	}
-	return report{alpn: find("alpn"), serverName: find("name"), subject: find("subject")}
+	r = report{alpn: find("alpn"), serverName: find("name"), subject: find("subject"), bindings: map[conn.TlsChannelBindingType]string{}}
+	for _, kind := range bindings {
+		if data := find(kind.String()); data != nil {
+			r.bindings[kind] = *data
+		}
+	}
+	return r
 }

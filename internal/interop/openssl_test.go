@@ -147,6 +147,9 @@ func opensslOptions(t *testing.T, o options) []string {
 	if o.resume == byID {
 		arguments = append(arguments, "-no_ticket")
 	}
+	if o.export {
+		arguments = append(arguments, "-keymatexport", exporterLabel, "-keymatexportlen", "32")
+	}
 	if o.mtu != 0 {
 		arguments = append(arguments, "-mtu", strconv.Itoa(o.mtu+28)) // of the link, with IP and UDP headers
 	}
@@ -250,6 +253,7 @@ func (s *opensslSession) reported() (r report) {
 		}
 		return nil
 	}
+	r.material = find(`(?m)^ *Keying material: ([0-9A-F]+)$`)
 	none := ""
 	if s.server {
 		r.subject = find(`(?m)^subject=CN = (.*)$`)

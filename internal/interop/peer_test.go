@@ -30,6 +30,7 @@ type options struct {
 	noEMS       bool                       // peers only: without extended master secret
 	rehandshake bool                       // gnutls-cli: renegotiate at once
 	cookie      bool                       // peers only: ask for a cookie, which some do always
+	export      bool                       // peers only: export keying material, and print it
 	resume      string                     // peers only: byID or byTicket; empty: no session is kept
 	sessions    *conn.SessionCache         // our clients only
 }
@@ -109,7 +110,9 @@ type report struct {
 	alpn       *string
 	ems        *bool
 	serverName *string
-	subject    *string // common name of our certificate
+	subject    *string                               // common name of our certificate
+	bindings   map[conn.TlsChannelBindingType]string // hexadecimal
+	material   *string                               // exported, in hexadecimal
 }
 
 var peers = map[string]peer{

@@ -292,5 +292,9 @@ func (s *pionSession) reported() (r report) {
 			r.subject = &leaf.Subject.CommonName
 		}
 	}
+	if exported, err := state.ExportKeyingMaterial(exporterLabel, nil, 32); err == nil {
+		material := hex.EncodeToString(exported)
+		r.material = &material
+	}
 	return r // v2 loses the application protocol, and tells nothing of the rest
 }

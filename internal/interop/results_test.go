@@ -131,6 +131,8 @@ var titles = []struct{ test, title string }{
 	{"TestALPN", "ALPN,"},
 	{"TestNoCommonProtocol", "ALPN without a common protocol"},
 	{"TestServerName", "server name,"},
+	{"TestChannelBindings", "channel bindings,"},
+	{"TestNoExporter", "no tls-exporter without extended master secret"},
 	{"TestExtendedMasterSecret", "extended master secret"},
 	{"TestHelloVerifyRequest", "cookie"},
 	{"TestLongHello", "hello longer than the MTU"},

@@ -83,8 +83,24 @@ static void configure(GDatagramBased *base)
 	g_clear_object(&database);
 }
 
+static void report_binding(const char *name, GTlsChannelBindingType type)
+{
+	GByteArray *data = g_byte_array_new();
+	if (g_dtls_connection_get_channel_binding_data(connection, type, data, NULL)) {
+		GString *text = g_string_new(NULL);
+		for (guint i = 0; i < data->len; i++)
+			g_string_append_printf(text, "%02x", data->data[i]);
+		say("%s=%s", name, text->str);
+		g_string_free(text, TRUE);
+	}
+	g_byte_array_unref(data);
+}
+
 static void report(void)
 {
+	report_binding("tls-unique", G_TLS_CHANNEL_BINDING_TLS_UNIQUE);
+	report_binding("tls-server-end-point", G_TLS_CHANNEL_BINDING_TLS_SERVER_END_POINT);
+	report_binding("tls-exporter", (GTlsChannelBindingType)2); // GLib's headers name it since 2.74
 	const char *alpn = g_dtls_connection_get_negotiated_protocol(connection);
 	say("alpn=%s", alpn ? alpn : "");
 	GTlsCertificate *peer = g_dtls_connection_get_peer_certificate(connection);

@@ -6,7 +6,8 @@
 // library is. The program prints a line for each thing that happens:
 //
 //	listening PORT      a server has its port
-//	NAME=VALUE          what was agreed upon: alpn, name, subject
+//	NAME=VALUE          what was agreed upon: alpn, name, subject,
+//	                    tls-unique, tls-server-end-point, tls-exporter (hexadecimal)
 //	established         the handshake is complete
 //	received TEXT       a datagram came
 //	closed              the other side's close_notify came
