@@ -172,7 +172,7 @@ func TestFaults(t *testing.T) {
 	if stats := server.Stats(); stats.Spoiled == 0 || rejected == 0 {
 		t.Errorf("nothing was spoiled: %+v, %d rejected", stats, rejected)
 	}
-	wrong := wrongSignature(must(must(newSealer([]byte(secretText))).seal(refusal(DecodeFailed, time.Now()))))
+	wrong := wrongSignature(newSealer([]byte(secretText)).seal(refusal(DecodeFailed, time.Now())))
 	if _, err := openReply(wrong, []byte(secretText)); err == nil {
 		t.Error("a wrong signature verifies")
 	}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"gdtls/conn"
+	"gdtls/datagram"
 )
 
 // The defaults of a Config.
@@ -97,7 +98,7 @@ func (c Config) normal() (Config, Machine, error) {
 // An Event is a request that was answered.
 type Event struct {
 	Time time.Time
-	Peer string // address and port
+	Peer datagram.Address
 	DTLS bool
 	// Group is empty if the request was refused before it was known.
 	Group string

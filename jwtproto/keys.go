@@ -16,6 +16,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"unicode"
 
 	"golang.org/x/crypto/ssh"
 )
@@ -156,8 +157,8 @@ func checkName(name string) error {
 	if name == "" || len(name) > maxGroupName {
 		return fmt.Errorf("a group's name has 1 to %d bytes, and %q has %d", maxGroupName, name, len(name))
 	}
-	if i := strings.IndexFunc(name, func(r rune) bool { return r < 0x21 || r == 0x7f || r == ':' || r == 0xfffd }); i >= 0 {
-		return fmt.Errorf("the name %q has a space, a colon or a control character in it", name)
+	if i := strings.IndexFunc(name, func(r rune) bool { return !unicode.IsGraphic(r) || strings.ContainsRune(" :\"\\\ufffd", r) }); i >= 0 {
+		return fmt.Errorf("the name %q has a space, a colon, a quotation mark, a backslash or a control character in it", name)
 	}
 	return nil
 }

@@ -117,9 +117,7 @@ func readDirectory(dir string) (*directory, []Problem, error) {
 	if len(d.secret) == 0 {
 		return nil, nil, fmt.Errorf("jwtproto: %s is empty; it holds the secret for replies", path)
 	}
-	if d.sealer, err = newSealer(d.secret); err != nil {
-		return nil, nil, err
-	}
+	d.sealer = newSealer(d.secret)
 	groups, err := readGroups(filepath.Join(dir, GroupsFile))
 	if err != nil {
 		return nil, nil, err

@@ -215,7 +215,7 @@ func (s *Server) answer(j job) {
 	if j.why == accepted {
 		j.why = j.verify(s.machine, s.config.Leeway, now)
 	}
-	e := Event{Time: now, Peer: j.peer.from.String(), DTLS: j.peer.dtls, Why: j.why}
+	e := Event{Time: now, Peer: j.peer.from, DTLS: j.peer.dtls, Why: j.why}
 	subject := noSubject
 	if j.request != nil && j.group != nil {
 		e.Group, subject = j.group.name, j.group.name
@@ -238,11 +238,7 @@ func (s *Server) answer(j job) {
 	if s.config.Observe != nil {
 		s.config.Observe(e)
 	}
-	token, err := s.config.Lab.current.Load().sealer.seal(claims)
-	if err != nil {
-		s.config.Logger.Error("a reply could not be signed", "error", err)
-		return
-	}
+	token := s.config.Lab.current.Load().sealer.seal(claims)
 	s.config.Logs.response(now, subject, token)
 	s.post(reply{j.peer.outlet, j.peer.address, token})
 }

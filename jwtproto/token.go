@@ -3,14 +3,13 @@ package jwtproto
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"slices"
-	"strconv"
 	"time"
 	"unicode/utf8"
 
 	"github.com/go-jose/go-jose/v4"
-	"github.com/go-jose/go-jose/v4/json"
 )
 
 // MaxRequest is how many bytes a request has at most unless a server is configured
@@ -45,19 +44,6 @@ func (r Refusal) Error() string { return string(r) }
 
 var requestAlgorithms = []jose.SignatureAlgorithm{jose.RS256, jose.ES256}
 
-// claims are those of a request that the protocol knows, each as it stands in the
-// JSON, nil if it is absent: an absent number is not 0, which would begin anew.
-type claims struct {
-	Subject      json.RawMessage `json:"sub"`
-	Number       json.RawMessage `json:"seq_state_number"`
-	State        json.RawMessage `json:"seq_state"`
-	Maximum      json.RawMessage `json:"seq_max"`
-	Registration json.RawMessage `json:"registration"`
-	Issued       json.RawMessage `json:"iat"`
-	Expires      json.RawMessage `json:"exp"`
-	Audience     json.RawMessage `json:"aud"`
-}
-
 // request is a token that came, as far as it has been looked at. Nothing in it is true
 // before verify has returned accepted.
 type request struct {
@@ -86,9 +72,8 @@ func decodeRequest(token []byte, maximum int) (*request, Refusal) {
 		return nil, DecodeFailed
 	}
 	r := &request{signed: signed, payload: signed.UnsafePayloadWithoutVerification()}
-	// The decoder is go-jose's: it tells letter cases apart and refuses a claim that
-	// comes twice, which encoding/json does not.
-	if !isObject(r.payload) || !utf8.Valid(r.payload) || json.Unmarshal(r.payload, &r.claims) != nil {
+	var ok bool
+	if r.claims, ok = parseClaims(r.payload); !ok || !utf8.Valid(r.payload) {
 		return nil, DecodeFailed
 	}
 	return r, accepted
@@ -110,26 +95,13 @@ func isCompact(token []byte) bool {
 	return dots == 2
 }
 
-// isObject reports whether a JSON text is an object, or no JSON: "null" would be
-// decoded as an empty one.
-func isObject(text []byte) bool {
-	for _, c := range text {
-		switch c {
-		case ' ', '\t', '\n', '\r':
-		default:
-			return c == '{'
-		}
-	}
-	return false
-}
-
 // find checks whether the request is still good, and finds its group: among all, or
 // only the one named only, if that is not empty. Neither needs a public key.
 func (r *request) find(groups map[string]*group, only string, now time.Time) Refusal {
-	if expires, ok := integer(r.claims.Expires); !ok || expires <= now.Unix() {
+	if expires, ok := r.claims.expires.integer(); !ok || expires <= now.Unix() {
 		return TokenExpired
 	}
-	name, ok := text(r.claims.Subject)
+	name, ok := r.claims.subject.text()
 	if !ok {
 		return NoSubClaim
 	}
@@ -148,26 +120,26 @@ func (r *request) verify(machine Machine, leeway time.Duration, now time.Time) R
 	if _, err := r.signed.Verify(r.group.key); err != nil {
 		return SignatureFailed
 	}
-	if r.claims.Issued != nil {
-		issued, ok := integer(r.claims.Issued)
+	if r.claims.issued != nil {
+		issued, ok := r.claims.issued.integer()
 		if !ok || issued > now.Add(leeway).Unix() {
 			return SignatureFailed
 		}
 	}
-	if members, ok := integer(r.claims.Maximum); !ok || members != int64(len(r.group.members)) {
+	if members, ok := r.claims.maximum.integer(); !ok || members != int64(len(r.group.members)) {
 		return WrongMaximum
 	}
-	number, ok := integer(r.claims.Number)
+	number, ok := r.claims.number.integer()
 	if !ok || !machine.Defined(number) {
 		return StateUndefined
 	}
-	if state, ok := text(r.claims.State); !ok || !slices.Contains(Colours[:], state) {
+	if state, ok := r.claims.state.text(); !ok || !slices.Contains(Colours[:], state) {
 		return StateNotRecognized
 	}
 	if !r.forUs() {
 		return AudienceNotRecognized
 	}
-	registration, ok := integer(r.claims.Registration)
+	registration, ok := r.claims.registration.integer()
 	if !ok || !slices.Contains(r.group.members, registration) {
 		return RegistrationUnknown
 	}
@@ -177,11 +149,11 @@ func (r *request) verify(machine Machine, leeway time.Duration, now time.Time) R
 
 // forUs reports whether aud is, or as RFC 7519 4.1.3 allows has, the server's name.
 func (r *request) forUs() bool {
-	if audience, ok := text(r.claims.Audience); ok {
+	if audience, ok := r.claims.audience.text(); ok {
 		return audience == Audience
 	}
 	var list []string
-	return json.Unmarshal(r.claims.Audience, &list) == nil && slices.Contains(list, Audience)
+	return json.Unmarshal(r.claims.audience, &list) == nil && slices.Contains(list, Audience)
 }
 
 // id is what acknowledgements name the request by: the SHA-256 of its payload.
@@ -190,20 +162,4 @@ func (r *request) id() string { return payloadID(r.payload) }
 func payloadID(payload []byte) string {
 	sum := sha256.Sum256(payload)
 	return hex.EncodeToString(sum[:])
-}
-
-// integer reads a number that is written as an integer: 1, but not 1.0, 1e0 or "1".
-func integer(raw json.RawMessage) (int64, bool) {
-	n, err := strconv.ParseInt(string(raw), 10, 64)
-	return n, err == nil
-}
-
-// text reads a string.
-func text(raw json.RawMessage) (string, bool) {
-	if len(raw) == 0 || raw[0] != '"' {
-		return "", false
-	}
-	var s string
-	err := json.Unmarshal(raw, &s)
-	return s, err == nil
 }

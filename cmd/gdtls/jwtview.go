@@ -28,7 +28,7 @@ type jwtRequest struct {
 }
 
 func newJWTRequest(e jwtproto.Event) jwtRequest {
-	r := jwtRequest{Peer: e.Peer, Transport: "udp", Group: e.Group, Refusal: string(e.Why)}
+	r := jwtRequest{Peer: e.Peer.String(), Transport: "udp", Group: e.Group, Refusal: string(e.Why)}
 	if e.DTLS {
 		r.Transport = "dtls"
 	}
