@@ -17,6 +17,7 @@ type benchCommand struct {
 	Throughput benchThroughput `cmd:"" help:"Measure how fast datagrams go through one connection."`
 	Handshake  benchHandshake  `cmd:"" help:"Measure how fast connections are made."`
 	Idle       benchIdle       `cmd:"" help:"Measure what idle connections hold."`
+	JWT        benchJWT        `cmd:"" name:"jwt" help:"Measure how fast JWT requests are answered."`
 }
 
 // measurement has the flags of every measurement.

@@ -53,6 +53,8 @@ func benchView(p palette, e event) string {
 		return e.table(p)
 	case idleTable:
 		return e.table(p)
+	case jwtTable:
+		return e.table(p)
 	}
 	return plainView(p, e)
 }
