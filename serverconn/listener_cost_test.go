@@ -65,6 +65,25 @@ func TestNoAllocationPerUnverifiedHello(t *testing.T) {
 	}
 }
 
+// Messages through engines allocate nothing.
+func TestNoAllocationPerEngineMessage(t *testing.T) {
+	l := newLink(t, true)
+	l.mustShake()
+	payload := make([]byte, 1200)
+	if n := testing.AllocsPerRun(1000, func() {
+		if err := l.client.WriteDatagramEncrypted(payload); err != nil {
+			t.Fatal(err)
+		}
+		for _, d := range l.client.Output() {
+			if got, err := l.server.DecryptDatagram(d); len(got) != 1 || err != nil {
+				t.Fatal(len(got), err)
+			}
+		}
+	}); n > 0.1 {
+		t.Errorf("%v allocations for a message", n)
+	}
+}
+
 // What an idle peer costs: a bounded amount of heap, and no goroutine.
 func TestCostOfPeer(t *testing.T) {
 	const peers = 300
