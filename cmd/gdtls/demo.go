@@ -55,7 +55,7 @@ func (d *demoCommand) Run(env *environment) error {
 	ctx, stop := context.WithCancel(env.ctx)
 	defer stop()
 	out := env.out.viewed(drawView(env.out.terminal))
-	out.emit(note{env.out.paint.strong("gdtls demo") + ": two DTLS conversations on this machine, through real sockets"})
+	out.emit(note{env.out.paint.strong("gdtls demo") + ": DTLS conversations and signed claims on this machine, through real sockets"})
 	conversations := []*conversation{files.byCertificate(), files.byKey()}
 	var servers sync.WaitGroup
 	defer servers.Wait()
@@ -66,15 +66,22 @@ func (d *demoCommand) Run(env *environment) error {
 			return err
 		}
 	}
+	jwt, err := newDemoJWT(files, out, env.log)
+	if err != nil {
+		return err
+	}
+	if err := jwt.start(ctx, &servers); err != nil {
+		return err
+	}
 	for round := 1; ; round++ {
-		if err := d.round(ctx, env, out, conversations, round); err != nil {
+		if err := d.round(ctx, env, out, conversations, jwt, round); err != nil {
 			return err
 		}
 		if d.Once {
 			break
 		}
 		if round == 1 {
-			out.emit(note{files.byHand(env.out.paint, conversations[0].socket, conversations[1].socket)})
+			out.emit(note{files.byHand(env.out.paint, conversations[0].socket, conversations[1].socket, jwt.byHand())})
 		}
 		select {
 		case <-time.After(demoPause):
@@ -89,13 +96,14 @@ func (d *demoCommand) Run(env *environment) error {
 type demoDone struct {
 	OK            bool     `json:"ok"`
 	Conversations []string `json:"conversations"`
+	Walks         []string `json:"walks"` // groups that have walked through all states
 }
 
 func (demoDone) name() string { return "demo" }
 
-// round has each conversation once, the first time drawn, later in a line.
-func (d *demoCommand) round(ctx context.Context, env *environment, out *output, conversations []*conversation, round int) error {
-	e := demoDone{OK: true}
+// round has each conversation and each walk once, the first time drawn, later in a line.
+func (d *demoCommand) round(ctx context.Context, env *environment, out *output, conversations []*conversation, jwt *demoJWT, round int) error {
+	e := demoDone{OK: true, Walks: []string{}}
 	for _, c := range conversations {
 		e.Conversations = append(e.Conversations, c.name)
 		if round > 1 {
@@ -106,13 +114,22 @@ func (d *demoCommand) round(ctx context.Context, env *environment, out *output, 
 		case err != nil && env.ctx.Err() != nil && !d.Once:
 			return nil
 		case err != nil:
-			out.emit(demoDone{false, e.Conversations})
+			out.emit(demoDone{false, e.Conversations, e.Walks})
 			return fmt.Errorf("the conversation by %s failed: %w", c.name, err)
 		case round > 1:
 			out.emit(note{out.paint.faint(time.Now().Format("15:04:05 ") + fmt.Sprintf("again by %s: %s, %d messages answered", c.name, shown.Ciphersuite, demoPings))})
 		}
 	}
-	if round > 1 {
+	var err error
+	e.Walks, err = jwt.walk(ctx, round == 1)
+	switch {
+	case err != nil && env.ctx.Err() != nil && !d.Once:
+		return nil
+	case err != nil:
+		out.emit(demoDone{false, e.Conversations, append([]string{}, e.Walks...)})
+		return err
+	case round > 1:
+		out.emit(note{out.paint.faint(time.Now().Format("15:04:05 ") + "again the walks of " + strings.Join(e.Walks, ", "))})
 		out = out.viewed(faultsView)
 	}
 	out.emit(e)
@@ -344,7 +361,7 @@ func (c *conversation) hold(ctx context.Context) (handshakeDone, error) {
 }
 
 // byHand tells how to talk to the servers.
-func (f *demoFiles) byHand(p palette, byCertificate, byKey datagram.Address) string {
+func (f *demoFiles) byHand(p palette, byCertificate, byKey datagram.Address, more string) string {
 	ca := pki.FilesIn(f.dir, "ca").Certificate
 	own := pki.FilesIn(f.dir, "client")
 	key := hex.EncodeToString(demoKey)
@@ -356,7 +373,7 @@ func (f *demoFiles) byHand(p palette, byCertificate, byKey datagram.Address) str
 		fmt.Sprintf("openssl s_client -dtls1_2 -connect %s -psk %s -psk_identity %s -cipher PSK", byKey, key, demoClient),
 	}
 	return "\n" + p.strong("The servers stay up. Talk to them from another terminal:") +
-		"\n  " + strings.Join(commands, "\n  ") +
+		"\n  " + strings.Join(commands, "\n  ") + more +
 		"\n" + p.faint("Meanwhile the conversations are repeated. Ctrl-C stops.")
 }
 

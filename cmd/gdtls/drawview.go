@@ -66,7 +66,7 @@ func draw(p palette, e event) string {
 		}
 	case demoDone:
 		if e.OK {
-			return "\n" + p.good("✓ ") + fmt.Sprintf("%d conversations, as they should be", len(e.Conversations))
+			return "\n" + p.good("✓ ") + fmt.Sprintf("%d conversations and %d walks, as they should be", len(e.Conversations), len(e.Walks))
 		}
 	}
 	return plainView(p, e)

@@ -198,7 +198,7 @@ var schemas = map[string]object{
 	"error":              {"domain": "", "code": "", "message": ""},
 	"warning":            {"message": ""},
 	"wire":               {"from": "", "size": 0.0, "content": "", "encrypted": false},
-	"demo":               {"ok": false, "conversations": []any{}},
+	"demo":               {"ok": false, "conversations": []any{}, "walks": []any{}},
 	"certificate": {"index": 0.0, "subject": "", "issuer": "", "serial": "", "names": []any{}, "not_before": "", "not_after": "",
 		"key": "", "signature": "", "ca": false, "usages": []any{}, "sha256": ""},
 	"certificate_made": {"ca": "", "new_ca": false, "certificate": "", "key": "", "info": map[string]any{}},

@@ -23,7 +23,7 @@ type grammar struct {
 	JSON     bool   `name:"json" help:"Print events for programs: one JSON object a line."`
 	LogLevel string `enum:"debug,info,warn,error" default:"warn" placeholder:"LEVEL" help:"What is logged on standard error: debug, info, warn (the default) or error."`
 
-	Demo    demoCommand    `cmd:"" help:"Show two DTLS conversations on this machine, by certificates and by a pre-shared key."`
+	Demo    demoCommand    `cmd:"" help:"Show DTLS conversations and walks of the JWT protocol on this machine."`
 	Serve   serveCommand   `cmd:"" help:"Serve DTLS to any number of peers."`
 	Connect connectCommand `cmd:"" help:"Connect to a DTLS server, send to it and print what it answers."`
 	JWT     jwtCommand     `cmd:"" name:"jwt" help:"Serve and speak the JWT state-machine protocol."`

@@ -114,7 +114,8 @@ func TestDemo(t *testing.T) {
 	if o.code != 0 {
 		t.Fatalf("exit code %d\n%s%s", o.code, o.stdout, o.stderr)
 	}
-	for _, want := range []string{"ClientHello with cookie", "ALPN ping/1", "knows the client as CN=alice", "TLS_ECDHE_PSK_WITH_AES_128_GCM_SHA256", `PSK hint "gdtls demo"`, ": ACK", "2 conversations, as they should be"} {
+	for _, want := range []string{"ClientHello with cookie", "ALPN ping/1", "knows the client as CN=alice", "TLS_ECDHE_PSK_WITH_AES_128_GCM_SHA256", `PSK hint "gdtls demo"`, ": ACK",
+		"REDS, RS256 over UDP", "GREENS, ES256 over DTLS, shown by certificate", "BLUES, RS256 over DTLS, shown by pre-shared key", "#######  6 VIOLET  next 0", "2 conversations and 3 walks, as they should be"} {
 		if !strings.Contains(o.stdout, want) {
 			t.Errorf("%q is not shown in\n%s", want, o.stdout)
 		}
@@ -135,6 +136,13 @@ func TestDemo(t *testing.T) {
 	o = gdtls(t, "", "demo", "--once", "--json", "--data", dir)
 	if o.code != 0 || o.one(t, "demo")["ok"] != true {
 		t.Fatalf("exit code %d\n%s", o.code, o.stdout)
+	}
+	walks := o.only("jwt_walk")
+	if len(walks) != len(demoWalks) {
+		t.Fatalf("walks %v", walks)
+	}
+	for i, w := range demoWalks {
+		compare(t, w.group, walks[i], object{"ok": true, "group": w.group, "transport": map[bool]string{false: "udp", true: "dtls"}[w.dtls], "acknowledged": 7.0})
 	}
 	count := map[string]int{}
 	for _, e := range o.events {
