@@ -54,7 +54,10 @@ func ParsePublicKey(data []byte) (crypto.PublicKey, error) {
 	if err != nil {
 		return nil, err
 	}
-	return key, checkKey(key)
+	if err := checkKey(key); err != nil {
+		return nil, err
+	}
+	return key, nil
 }
 
 // parseSSH reads the first line that ssh-keygen wrote.
