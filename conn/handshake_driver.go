@@ -18,6 +18,9 @@ import (
 // record of a handshake or of a connection.
 const farewellPatience = time.Second
 
+// maxRepairs is how often a handshake puts a failure down to a damaged message.
+const maxRepairs = 8
+
 // driver runs a machine over the base.
 type driver struct {
 	c        *DtlsConnection
@@ -77,6 +80,7 @@ func (d *driver) configure() error {
 		Patience: c.HandshakePatience(),
 
 		DecisionPatience: c.HandshakePatience(),
+		Repairs:          maxRepairs,
 
 		PSK:       len(snapshot(&c.signals, &c.signals.psk)) > 0,
 		ParsePeer: func(chain [][]byte) (*x509.Certificate, error) { return parsePeer(chain) },

@@ -94,12 +94,14 @@ func NewClient(cfg *Config, now time.Time) (*Machine, error) {
 }
 
 func (c *client) isClient() bool  { return true }
+func (c *client) copied() side    { other := *c; return &other }
 func (c *client) awaited() string { return c.awaits.String() }
 
 func (c *client) sendHello(m *Machine, now time.Time) error {
 	m.transcript = m.transcript[:0] // RFC 6347 4.2.1: only the last hello counts
 	m.out.start(noRepetition)
 	m.addMessage(handshake.TypeClientHello, 0, c.hello.marshal())
+	m.mark()
 	return m.send(now)
 }
 
@@ -314,6 +316,7 @@ func (c *client) answered(m *Machine, q Question, now time.Time) error {
 
 // sendKeys makes the flight from Certificate or ClientKeyExchange to Finished.
 func (c *client) sendKeys(m *Machine, now time.Time) error {
+	m.repairs = repairs{}
 	m.out.start(handshake.TypeServerHelloDone)
 	if m.peer.request != nil {
 		certificate := marshalCertificate(nil)

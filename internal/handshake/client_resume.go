@@ -36,6 +36,7 @@ func (c *client) resume(m *Machine, h *serverHello, now time.Time) error {
 	case !h.extendedMaster: // RFC 7627 5.3
 		return NewError(KindProtocol, alert.HandshakeFailure, "server resumed a session without its extended master secret")
 	}
+	m.repairs = repairs{}
 	m.restore(c.resuming)
 	c.awaitsEnd()
 	return m.installKeys(now)

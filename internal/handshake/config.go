@@ -73,6 +73,10 @@ type Config struct {
 	DecisionPatience time.Duration // how long a question may be open; 0: as long as it takes
 	PSK              bool          // pre-shared keys may be used: the machine asks for them
 
+	// Repairs is how often a failure is put down to a damaged or forged message, of
+	// which the peer's repetition is awaited; 0: never.
+	Repairs int
+
 	// Observe is told of what happens, by the calls that let it happen; nil: nobody is.
 	Observe func(Event)
 

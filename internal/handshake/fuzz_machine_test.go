@@ -13,11 +13,11 @@ func fuzzHandshake(t testing.TB, psk bool) *simulation {
 	l := link{delay: time.Millisecond}
 	if psk {
 		a := answers{identity: "me", key: []byte("key"), psk: map[string][]byte{"me": []byte("key")}}
-		return newSimulation(t, &Config{PSK: true}, &Config{PSK: true, PSKHint: []byte("hint")}, a, l)
+		return newSimulation(t, &Config{PSK: true, Repairs: 8}, &Config{PSK: true, PSKHint: []byte("hint"), Repairs: 8}, a, l)
 	}
 	certificate := testCertificate(t, "ECDSA P-256")
-	server := &Config{Certificates: []*Certificate{certificate}, ClientAuth: RequireClientCertificate, ALPN: []string{"a"}, MTU: 400}
-	return newSimulation(t, &Config{ALPN: []string{"a"}, ServerName: "a", MTU: 400}, server, answers{clientCertificate: certificate}, l)
+	server := &Config{Certificates: []*Certificate{certificate}, ClientAuth: RequireClientCertificate, ALPN: []string{"a"}, MTU: 400, Repairs: 8}
+	return newSimulation(t, &Config{ALPN: []string{"a"}, ServerName: "a", MTU: 400, Repairs: 8}, server, answers{clientCertificate: certificate}, l)
 }
 
 // checkEnd asserts what holds for every handshake: it ends, and two sides that

@@ -50,6 +50,7 @@ type Machine struct {
 	opener     *record.Opener // epoch 1; nil until the keys are known
 	early      early
 	mismatches mismatches
+	repairs    repairs
 	session    Session
 	signature  []byte            // the newest of ours
 	master     *keyedPRF         // under the master secret
@@ -67,6 +68,8 @@ type side interface {
 	// awaited names the message that is awaited.
 	awaited() string
 	isClient() bool
+	// copied is the side as it is now.
+	copied() side
 }
 
 func newMachine(cfg *Config, s side, now time.Time) *Machine {
@@ -159,7 +162,7 @@ func (m *Machine) fail(err error) {
 	m.out.flight = nil
 	m.out.deadline = time.Time{}
 	m.in.restart(m.in.next)
-	m.early = early{}
+	m.early, m.repairs = early{}, repairs{}
 	m.transcript, m.ephemeral, m.signing, m.master = nil, nil, nil, nil
 	if e.Silent() {
 		return

@@ -100,6 +100,7 @@ func (m *Machine) mismatch(now time.Time) {
 	}
 	seen.last = now
 	if seen.n++; seen.n < maxUndecryptable {
+		m.goBack(now) // a message before it may have been damaged
 		return
 	}
 	why := "the handshake was changed on its way"
@@ -204,13 +205,20 @@ func (m *Machine) advance(now time.Time) {
 			m.observe(Event{Kind: EventMessage, Messages: []string{typeName(msg.typ)}, Bytes: len(msg.body)})
 		}
 		if want := epochOf(msg.typ); msg.epoch != want {
-			m.fail(NewError(KindProtocol, alert.UnexpectedMessage, "peer sent %s in epoch %d", typeName(msg.typ), msg.epoch))
-			return
-		}
-		if err := m.side.handle(m, msg, now); err != nil {
-			m.fail(err)
+			m.failAt(msg, NewError(KindProtocol, alert.UnexpectedMessage, "peer sent %s in epoch %d", typeName(msg.typ), msg.epoch), now)
+		} else if err := m.side.handle(m, msg, now); err != nil {
+			m.failAt(msg, err, now)
 		}
 	}
+}
+
+// failAt ends the handshake because of a message, unless that can be repaired.
+func (m *Machine) failAt(msg *message, err error, now time.Time) {
+	var e *Error
+	if m.err == nil && errors.As(err, &e) && m.repair(e, msg, now) {
+		return
+	}
+	m.fail(err)
 }
 
 // epochOf is the epoch in which a message has to come.

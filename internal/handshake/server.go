@@ -69,6 +69,7 @@ func NewServer(cfg *Config, verified *VerifiedHello, now time.Time) *Machine {
 }
 
 func (s *server) isClient() bool  { return false }
+func (s *server) copied() side    { other := *s; return &other }
 func (s *server) awaited() string { return s.awaits.String() }
 
 func (s *server) outOfOrder(*Machine, *fragment, time.Time) (bool, error) { return false, nil }
@@ -172,6 +173,7 @@ func (s *server) endFlight(m *Machine, now time.Time) error {
 		s.awaits = awaitClientCertificate
 	}
 	m.addMessage(handshake.TypeServerHelloDone, 0, nil)
+	m.mark()
 	return m.send(now)
 }
 
@@ -295,6 +297,7 @@ func (s *server) finished(m *Machine, msg *message, now time.Time) error {
 		return nil
 	}
 	m.session.Own = s.certificate
+	m.repairs = repairs{}
 	m.out.start(noRepetition)
 	s.keepSession(m, now)
 	m.addFinished()
