@@ -56,7 +56,8 @@ type claims struct {
 	readClosed, writeClosed bool // by us
 	control                 control
 
-	changed chan struct{} // closed when something above changes; nil while nobody waits
+	changed  chan struct{}             // closed when something above changes; nil while nobody waits
+	watchers map[*func(error)]struct{} // called then
 
 	emitting uint64 // goroutine that runs a signal's handlers during a handshake; 0: none
 
@@ -191,8 +192,27 @@ func (c *claims) watch() <-chan struct{} {
 	return c.changed
 }
 
+// subscribe has wake called at every change, with mu held, until unsubscribe.
+func (c *claims) subscribe(wake *func(error)) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.watchers == nil {
+		c.watchers = map[*func(error)]struct{}{}
+	}
+	c.watchers[wake] = struct{}{}
+}
+
+func (c *claims) unsubscribe(wake *func(error)) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.watchers, wake)
+}
+
 // notify wakes those who watch. The caller holds mu.
 func (c *claims) notify() {
+	for wake := range c.watchers {
+		(*wake)(nil)
+	}
 	if c.changed != nil {
 		close(c.changed)
 		c.changed = nil

@@ -110,3 +110,18 @@ func (c *DtlsConnection) waitBase(ctx context.Context, condition datagram.IOCond
 	}
 	return state, err
 }
+
+// ConditionNotify implements [datagram.ConditionNotifier]: a source of a connection
+// costs no more than one of its base.
+func (c *DtlsConnection) ConditionNotify(condition datagram.IOCondition, wake func(error)) (stop func()) {
+	c.claims.subscribe(&wake)
+	_, base, _ := c.look(condition, false)
+	if base == 0 { // a change of our own tells what comes next
+		return func() { c.claims.unsubscribe(&wake) }
+	}
+	stopBase := datagram.ConditionNotify(c.base, base, wake)
+	return func() {
+		stopBase()
+		c.claims.unsubscribe(&wake)
+	}
+}

@@ -2,6 +2,7 @@ package conn_test
 
 import (
 	"context"
+	"runtime"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -160,5 +161,41 @@ func TestSource(t *testing.T) {
 	<-ended
 	if len(got) != 2 || got[0] != "1" || got[1] != "2" {
 		t.Errorf("source got %q", got)
+	}
+}
+
+// The sources of connections that have nothing to do own no goroutine, as long as
+// their bases do not.
+func TestSourceGoroutines(t *testing.T) {
+	const pairs = 50
+	before := runtime.NumGoroutine()
+	all := make([]*pair, pairs)
+	got := make(chan string, pairs)
+	var sources []*datagram.Source
+	for i := range all {
+		all[i] = newPair(t).usesPSK()
+		mustHandshake(t, all[i])
+		source := all[i].server.CreateSource(background, in)
+		sources = append(sources, source)
+		source.Attach(func(c datagram.DatagramBased, _ datagram.IOCondition) bool {
+			if text, n, err := receiveOne(c, 0); n == 1 {
+				got <- text
+			} else if ioCode(err) != datagram.CodeWouldBlock {
+				t.Error(err)
+			}
+			return datagram.SourceContinue
+		})
+	}
+	idle := func() bool { return runtime.NumGoroutine() <= before }
+	soon(t, "no goroutine for any source", idle)
+	for _, p := range all {
+		send(t, p.client, "x")
+		if text := <-got; text != "x" {
+			t.Errorf("source got %q", text)
+		}
+	}
+	soon(t, "no goroutine for any source", idle)
+	for _, source := range sources {
+		source.Destroy()
 	}
 }

@@ -39,6 +39,7 @@ type Impaired struct {
 	life     context.Context // ends with Close
 	endLife  context.CancelFunc
 	outgoing outgoing // guarded by sender
+	poller   poller
 }
 
 // incoming is the memory for a datagram received from the base.
@@ -393,6 +394,12 @@ func (m *Impaired) ConditionWait(ctx context.Context, condition IOCondition, tim
 			return err
 		}
 	}
+}
+
+// ConditionNotify calls wake when one of the conditions may have become true. One
+// goroutine waits for all who are registered.
+func (m *Impaired) ConditionNotify(condition IOCondition, wake func(error)) (stop func()) {
+	return m.poller.notify(m, condition, wake)
 }
 
 // Close drops what is held back, and closes the base if it is an io.Closer.

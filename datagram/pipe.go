@@ -127,12 +127,22 @@ func (p *Pipe) ConditionCheck(condition IOCondition) IOCondition {
 
 // ConditionWait waits until one of the conditions is true.
 func (p *Pipe) ConditionWait(ctx context.Context, condition IOCondition, timeout time.Duration) error {
-	out := p.out
+	in, out := p.watched(condition)
+	return watch(ctx, in, out, timeout, func() IOCondition { return p.ConditionCheck(condition) })
+}
+
+// ConditionNotify calls wake when one of the conditions may have become true.
+func (p *Pipe) ConditionNotify(condition IOCondition, wake func(error)) (stop func()) {
+	return (&waiter{call: wake}).enlist(p.watched(condition))
+}
+
+// watched gives the queues on which a condition depends. The receiving one is always
+// there: Close wakes it.
+func (p *Pipe) watched(condition IOCondition) (in, out *queue) {
 	if condition&Out == 0 {
-		out = nil
+		return p.in, nil
 	}
-	// The receiving queue is watched in any case: Close wakes it.
-	return watch(ctx, p.in, out, timeout, func() IOCondition { return p.ConditionCheck(condition) })
+	return p.in, p.out
 }
 
 // Close closes this end. Calls that wait on it return. It never fails, and a

@@ -266,22 +266,31 @@ func watch(ctx context.Context, in, out *queue, timeout time.Duration, check fun
 	}
 	deadline := deadlineOf(timeout)
 	w := &waiter{woken: make(chan struct{}, 1)}
-	for _, set := range watched(in, out) {
-		set.mu.Lock()
-		set.waiting = append(set.waiting, w)
-		set.mu.Unlock()
-		defer func() {
-			set.mu.Lock()
-			set.remove(w)
-			set.mu.Unlock()
-		}()
-	}
+	defer w.enlist(in, out)()
 	for check() == 0 {
 		if err := w.wait(ctx, deadline); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// enlist has a waiter woken by changes of two queues, as watch says, until the
+// result is called.
+func (w *waiter) enlist(in, out *queue) (leave func()) {
+	sets := watched(in, out)
+	for _, set := range sets {
+		set.mu.Lock()
+		set.waiting = append(set.waiting, w)
+		set.mu.Unlock()
+	}
+	return func() {
+		for _, set := range sets {
+			set.mu.Lock()
+			set.remove(w)
+			set.mu.Unlock()
+		}
+	}
 }
 
 // guardedSet is a waitSet with the mutex that guards it.

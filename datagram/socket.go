@@ -50,6 +50,7 @@ type Socket struct {
 	remote Address
 	closed atomic.Bool
 	stats  socketCounters
+	poller poller
 }
 
 // driver moves the datagrams of one kind of conn. Socket has made Gio's checks
@@ -183,6 +184,12 @@ func (s *Socket) ConditionWait(ctx context.Context, condition IOCondition, timeo
 		return ErrTimedOut
 	}
 	return s.driver.wait(ctx, condition, timeout)
+}
+
+// ConditionNotify calls wake when one of the conditions may have become true. One
+// goroutine waits for all who are registered.
+func (s *Socket) ConditionNotify(condition IOCondition, wake func(error)) (stop func()) {
+	return s.poller.notify(s, condition, wake)
 }
 
 // Close closes the Socket and its PacketConn. Calls that wait return CLOSED, and

@@ -18,8 +18,9 @@ const (
 type SourceFunc func(obj DatagramBased, condition IOCondition) bool
 
 // Source watches a condition of a datagram object (G026-G030). It begins with
-// Attach or C; before that it costs nothing but its own memory. While it is at
-// work it owns a goroutine.
+// Attach or C. It has a goroutine only while there is something to tell; what watches
+// its object meanwhile is the object itself ([ConditionNotifier]): nothing for a pipe,
+// one goroutine for all sources of a socket.
 //
 // It is level triggered: while the condition holds it triggers again, so a
 // callback should receive or send until WOULD_BLOCK. It may trigger without
@@ -50,9 +51,7 @@ func NewSource(obj DatagramBased, ctx context.Context, condition IOCondition) *S
 
 // Attach begins to call callback, from a goroutine of the source, whenever the
 // condition holds (g_source_attach with a callback set).
-func (s *Source) Attach(callback SourceFunc) {
-	go s.watch(callback)
-}
+func (s *Source) Attach(callback SourceFunc) { s.watch(callback, func() {}) }
 
 // C begins to deliver the conditions on the channel it returns, always the
 // same one. The channel is closed when the source ends. A condition received
@@ -60,10 +59,7 @@ func (s *Source) Attach(callback SourceFunc) {
 func (s *Source) C() <-chan IOCondition {
 	s.once.Do(func() {
 		s.c = make(chan IOCondition, 1)
-		go func() {
-			defer close(s.c)
-			s.watch(s.offer)
-		}()
+		s.watch(s.offer, func() { close(s.c) })
 	})
 	return s.c
 }
@@ -92,26 +88,96 @@ func (s *Source) Destroy() {
 	s.cancel()
 }
 
-// watch calls trigger while the condition holds, until the source ends.
-func (s *Source) watch(trigger SourceFunc) {
-	defer s.cancel()
+// watch has trigger called while the condition holds, until the source ends.
+func (s *Source) watch(trigger SourceFunc, ended func()) {
+	w := &sourceWatch{Source: s, trigger: trigger, ended: ended, unregister: func() {}}
+	w.state.Store(watchRuns)
+	w.detach = context.AfterFunc(s.inner, func() { w.wake(nil) })
+	go w.run()
+}
+
+// sourceWatch is a source at work.
+type sourceWatch struct {
+	*Source
+	trigger SourceFunc
+	ended   func()
+	detach  func() bool // from the context
+
+	state      atomic.Int32 // watchIdle, watchRuns or watchAgain
+	unwatched  atomic.Pointer[error]
+	unregister func() // from the object; of the goroutine that runs
+}
+
+const (
+	watchIdle  = iota // no goroutine: wake starts one
+	watchRuns         // a goroutine looks, or has looked for the last time
+	watchAgain        // and has to look once more
+)
+
+// wake has a goroutine look at the object. It does not block.
+func (w *sourceWatch) wake(err error) {
+	if err != nil {
+		w.unwatched.Store(&err)
+	}
 	for {
-		err := s.obj.ConditionWait(s.inner, s.condition, -1)
-		now := s.obj.ConditionCheck(s.condition)
-		switch {
-		case s.destroyed.Load():
-			return
-		case s.inner.Err() != nil: // the caller's context is done (G029)
-			trigger(s.obj, now)
-			return
-		case err != nil: // the object cannot be watched: its next call says why
-			trigger(s.obj, now|Err)
-			return
-		case now == 0:
-			continue // it was true for an instant only
-		}
-		if !trigger(s.obj, now) || now&Hup != 0 {
+		switch w.state.Load() {
+		case watchIdle:
+			if w.state.CompareAndSwap(watchIdle, watchRuns) {
+				go w.run()
+				return
+			}
+		case watchRuns:
+			if w.state.CompareAndSwap(watchRuns, watchAgain) {
+				return
+			}
+		default:
 			return
 		}
 	}
+}
+
+// run calls trigger while the condition holds.
+func (w *sourceWatch) run() {
+	for !w.isIdle() {
+		w.state.Store(watchRuns)
+		now := w.obj.ConditionCheck(w.condition)
+		switch failed := w.unwatched.Load() != nil; {
+		case w.destroyed.Load():
+			w.end()
+			return
+		case w.inner.Err() != nil: // the caller's context is done (G029)
+			w.trigger(w.obj, now)
+			w.end()
+			return
+		case failed: // the object cannot be watched: its next call says why
+			w.trigger(w.obj, now|Err)
+			w.end()
+			return
+		case now != 0 && (!w.trigger(w.obj, now) || now&Hup != 0):
+			w.end()
+			return
+		}
+	}
+}
+
+// isIdle leaves the watching to the object if nothing is true.
+func (w *sourceWatch) isIdle() bool {
+	w.unregister()
+	w.unregister = func() {}
+	if w.state.Load() == watchAgain || w.obj.ConditionCheck(w.condition) != 0 || w.inner.Err() != nil {
+		return false
+	}
+	w.unregister = ConditionNotify(w.obj, w.condition, w.wake)
+	if w.obj.ConditionCheck(w.condition) != 0 || w.inner.Err() != nil {
+		return false
+	}
+	return w.state.CompareAndSwap(watchRuns, watchIdle)
+}
+
+// end ends the source. Who wakes it from now on finds it running.
+func (w *sourceWatch) end() {
+	w.unregister()
+	w.detach()
+	w.cancel()
+	w.ended()
 }

@@ -3,6 +3,8 @@ package datagram
 import (
 	"context"
 	"errors"
+	"runtime"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -147,4 +149,72 @@ func TestSourceUnwatchable(t *testing.T) {
 	if len(got) != 1 || got[0] != Err {
 		t.Errorf("got %v", got)
 	}
+}
+
+// However many sources there are, while nothing happens a pipe has no goroutine for
+// them and a socket one; and each is triggered when something does.
+func TestSourceGoroutines(t *testing.T) {
+	for name, most := range map[string]int{"pipe": 0, "udp4": 1, "udp4 connected": 1, "impaired pipe": 1, "impaired udp4": 1} {
+		t.Run(name, func(t *testing.T) {
+			const sources = 200
+			p := pairs[name](t)
+			before := runtime.NumGoroutine()
+			quiet := func(most int) {
+				t.Helper()
+				for end := time.Now().Add(10 * time.Second); runtime.NumGoroutine() > before+most; time.Sleep(time.Millisecond) {
+					if time.Now().After(end) {
+						t.Fatalf("%d goroutines for %d sources", runtime.NumGoroutine()-before, sources)
+					}
+				}
+			}
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			var triggered, ended sync.WaitGroup
+			triggered.Add(sources)
+			ended.Add(sources)
+			for range sources {
+				once := sync.OnceFunc(triggered.Done)
+				p.b.CreateSource(ctx, In).Attach(func(_ DatagramBased, condition IOCondition) bool {
+					if ctx.Err() != nil {
+						ended.Done()
+						return SourceRemove
+					}
+					if condition != In {
+						t.Errorf("triggered with %v", condition)
+					}
+					once()
+					time.Sleep(time.Millisecond) // it holds until somebody receives
+					return SourceContinue
+				})
+			}
+			quiet(most)
+			p.send(t, "x")
+			triggered.Wait()
+			if n, err := p.b.ReceiveMessages(t.Context(), inputs(1, 10), MsgNone, 0); n != 1 || err != nil {
+				t.Fatal(n, err)
+			}
+			quiet(most)
+			cancel()
+			ended.Wait()
+			quiet(0)
+		})
+	}
+}
+
+// Sources of one socket for different conditions do not hide each other.
+func TestSourceConditions(t *testing.T) {
+	onAll(t, func(t *testing.T, p pair) {
+		in, out := p.b.CreateSource(t.Context(), In), p.b.CreateSource(t.Context(), Out)
+		defer in.Destroy()
+		defer out.Destroy()
+		readable := in.C()
+		time.Sleep(5 * time.Millisecond) // the object is watched for In alone
+		if condition := <-out.C(); condition != Out {
+			t.Errorf("writable: %v", condition)
+		}
+		p.send(t, "x")
+		if condition := <-readable; condition != In {
+			t.Errorf("readable: %v", condition)
+		}
+	})
 }

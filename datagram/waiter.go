@@ -9,6 +9,7 @@ import (
 // kept by a waitSet and used again, so that waiting allocates nothing.
 type waiter struct {
 	woken chan struct{} // holds one wake-up
+	call  func(error)   // in its place, of who does not wait but wants to be told
 	timer *time.Timer   // made when first needed
 }
 
@@ -83,6 +84,10 @@ func (s *waitSet) remove(w *waiter) {
 // wake wakes all. Each looks at the state anew.
 func (s *waitSet) wake() {
 	for _, w := range s.waiting {
+		if w.call != nil {
+			w.call(nil)
+			continue
+		}
 		select {
 		case w.woken <- struct{}{}:
 		default:

@@ -189,6 +189,20 @@ func (p *peer) ConditionWait(ctx context.Context, condition datagram.IOCondition
 	}
 }
 
+// ConditionNotify implements datagram.ConditionNotifier: no source of a connection
+// costs a goroutine, and for all that wait for room the base has one.
+func (p *peer) ConditionNotify(condition datagram.IOCondition, wake func(error)) (stop func()) {
+	stopQueue := p.queue.notify(wake)
+	if condition&datagram.Out == 0 {
+		return stopQueue
+	}
+	stopBase := datagram.ConditionNotify(p.listener.base, datagram.Out, wake)
+	return func() {
+		stopBase()
+		stopQueue()
+	}
+}
+
 // waitForChange waits until something has come, or the listener's base would take
 // a datagram if the condition has Out.
 func (p *peer) waitForChange(ctx context.Context, condition datagram.IOCondition, deadline time.Time) error {

@@ -2,6 +2,7 @@ package serverconn
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -208,12 +209,17 @@ func (q *queue) take(messages []datagram.InputMessage) int {
 // waiter is a call that waits; used again, so that waiting allocates nothing.
 type waiter struct {
 	woken chan struct{} // holds one wake-up
+	call  func(error)   // in its place, of who does not wait but wants to be told
 	timer *time.Timer   // stopped; nil before it is needed
 }
 
 // wake wakes all who wait; each looks anew. The caller holds mu.
 func (q *queue) wake() {
 	for _, w := range q.waiting {
+		if w.call != nil {
+			w.call(nil)
+			continue
+		}
 		select {
 		case w.woken <- struct{}{}:
 		default:
@@ -232,20 +238,37 @@ func (q *queue) wait(ctx context.Context, deadline time.Time) error {
 	q.mu.Unlock()
 	err := w.wait(ctx, deadline)
 	q.mu.Lock()
-	for i := range q.waiting {
-		if q.waiting[i] == w {
-			last := len(q.waiting) - 1
-			q.waiting[i], q.waiting[last] = q.waiting[last], nil
-			q.waiting = q.waiting[:last]
-			break
-		}
-	}
+	q.remove(w)
 	select {
 	case <-w.woken: // what is left of this use
 	default:
 	}
 	q.limits.waiters.Put(w)
 	return err
+}
+
+// remove takes a waiter out. The caller holds mu.
+func (q *queue) remove(w *waiter) {
+	i := slices.Index(q.waiting, w)
+	if i < 0 {
+		return
+	}
+	last := len(q.waiting) - 1
+	q.waiting[i], q.waiting[last] = q.waiting[last], nil
+	q.waiting = q.waiting[:last]
+}
+
+// notify has call called at every change, with mu held, until the result is.
+func (q *queue) notify(call func(error)) (stop func()) {
+	w := &waiter{call: call}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.waiting = append(q.waiting, w)
+	return func() {
+		q.mu.Lock()
+		defer q.mu.Unlock()
+		q.remove(w)
+	}
 }
 
 func (w *waiter) wait(ctx context.Context, deadline time.Time) error {
