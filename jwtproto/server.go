@@ -226,7 +226,7 @@ func (s *Server) answer(j job) {
 		e.Row = s.store.apply(e.Group, j.request, id, now)
 		claims = acknowledgement(e.Group, id, e.Row.Next, now)
 		s.counters.acknowledged.Add(1)
-		s.config.Logs.accepted(now, e.Group, j.payload, j.registration)
+		s.config.Logs.accepted(now, e.Group, j.token.payload, j.registration)
 		if e.Row.Step == Advanced && e.Row.Number == s.machine.Final() {
 			s.config.Logs.success(now, e.Group)
 		}

@@ -4,12 +4,9 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
-	"errors"
 	"slices"
 	"time"
 	"unicode/utf8"
-
-	"github.com/go-jose/go-jose/v4"
 )
 
 // MaxRequest is how many bytes a request has at most unless a server is configured
@@ -42,57 +39,33 @@ const (
 // Error returns the words.
 func (r Refusal) Error() string { return string(r) }
 
-var requestAlgorithms = []jose.SignatureAlgorithm{jose.RS256, jose.ES256}
-
 // request is a token that came, as far as it has been looked at. Nothing in it is true
 // before verify has returned accepted.
 type request struct {
-	signed  *jose.JSONWebSignature
-	payload []byte // JSON
-	claims  claims
-	group   *group // nil: unknown
+	token  token
+	claims claims
+	group  *group // nil: unknown
 
 	// Of an accepted request.
 	number       int
 	registration int64
 }
 
-// decodeRequest takes a datagram apart and checks its form. A request comes with
-// AlgorithmNotSupported, too, if it had the form of one.
-func decodeRequest(token []byte, maximum int) (*request, Refusal) {
-	if len(token) > maximum || !isCompact(token) {
+// decodeRequest takes a datagram apart and checks its form. It keeps nothing of it.
+func decodeRequest(text []byte, maximum int) (*request, Refusal) {
+	if len(text) > maximum {
 		return nil, DecodeFailed
 	}
-	signed, err := jose.ParseSignedCompact(string(token), requestAlgorithms)
-	var algorithm *jose.ErrUnexpectedSignatureAlgorithm
-	switch {
-	case errors.As(err, &algorithm):
-		return nil, AlgorithmNotSupported
-	case err != nil:
-		return nil, DecodeFailed
+	r := new(request)
+	var why Refusal
+	if r.token, why = parseToken(text); why != accepted {
+		return nil, why
 	}
-	r := &request{signed: signed, payload: signed.UnsafePayloadWithoutVerification()}
 	var ok bool
-	if r.claims, ok = parseClaims(r.payload); !ok || !utf8.Valid(r.payload) {
+	if r.claims, ok = parseClaims(r.token.payload); !ok || !utf8.Valid(r.token.payload) {
 		return nil, DecodeFailed
 	}
 	return r, accepted
-}
-
-// isCompact reports whether a token has three parts in the alphabet of base64url. White
-// space is refused, which go-jose would skip.
-func isCompact(token []byte) bool {
-	dots := 0
-	for _, c := range token {
-		switch {
-		case c == '.':
-			dots++
-		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', c == '-', c == '_':
-		default:
-			return false
-		}
-	}
-	return dots == 2
 }
 
 // find checks whether the request is still good, and finds its group: among all, or
@@ -116,8 +89,7 @@ func (r *request) find(groups map[string]*group, only string, now time.Time) Ref
 // verify checks the signature by the key of the group, then the claims. The time of
 // issue may be ahead of now by the leeway.
 func (r *request) verify(machine Machine, leeway time.Duration, now time.Time) Refusal {
-	// go-jose takes only the algorithm that fits the type of the key.
-	if _, err := r.signed.Verify(r.group.key); err != nil {
+	if !r.token.isSignedBy(r.group.key) {
 		return SignatureFailed
 	}
 	if r.claims.issued != nil {
@@ -157,7 +129,7 @@ func (r *request) forUs() bool {
 }
 
 // id is what acknowledgements name the request by: the SHA-256 of its payload.
-func (r *request) id() string { return payloadID(r.payload) }
+func (r *request) id() string { return payloadID(r.token.payload) }
 
 func payloadID(payload []byte) string {
 	sum := sha256.Sum256(payload)
