@@ -13,7 +13,7 @@ import (
 	"testing"
 )
 
-// gioPackages are those whose names docs/gio.md may use, by their folders.
+// gioPackages are those whose names docs/gio.md and docs/qt.md may use, by their folders.
 var gioPackages = map[string]string{
 	"datagram": "datagram", "conn": "conn", "clientconn": "clientconn", "serverconn": "serverconn", "interop": "internal/interop",
 }
@@ -84,13 +84,14 @@ func (s symbols) declaration(name string, declaration ast.Decl) {
 }
 
 var (
-	tableRow   = regexp.MustCompile(`(?m)^\| (G\d{3})? *\|(.*)\|(.*)\|(.*)\|$`)
+	tableRow   = regexp.MustCompile(`(?m)^\| ([A-Z]\d{3})? *\|(.*)\|(.*)\|(.*)\|$`)
 	quotedName = regexp.MustCompile("`((?:datagram|conn|clientconn|serverconn|interop)\\.[A-Za-z0-9.]+)`")
 )
 
-// checkGioTable finds what is wrong with the table of docs/gio.md: rows that are
-// missing, twice there or without a test or a reason, and names of nothing.
-func checkGioTable(text string, rows int, known symbols) (faults []string) {
+// checkTable finds what is wrong with the table of a page whose rows are numbered
+// behind a letter: rows that are missing, twice there or without a test or a reason,
+// and names of nothing.
+func checkTable(text, letter string, rows int, known symbols) (faults []string) {
 	fault := func(format string, args ...any) { faults = append(faults, fmt.Sprintf(format, args...)) }
 	seen := map[string]int{}
 	last := ""
@@ -118,7 +119,7 @@ func checkGioTable(text string, rows int, known symbols) (faults []string) {
 		}
 	}
 	for i := range rows {
-		row := fmt.Sprintf("G%03d", i+1)
+		row := fmt.Sprintf("%s%03d", letter, i+1)
 		if seen[row] != 1 {
 			fault("%s is there %d times", row, seen[row])
 		}
@@ -131,19 +132,25 @@ func checkGioTable(text string, rows int, known symbols) (faults []string) {
 }
 
 // TestGioTable reads docs/gio.md.
-func TestGioTable(t *testing.T) {
-	const top, rows = "../..", 219
+func TestGioTable(t *testing.T) { readTable(t, "gio.md", "G", 219) }
+
+// TestQtTable reads docs/qt.md.
+func TestQtTable(t *testing.T) { readTable(t, "qt.md", "Q", 43) }
+
+func readTable(t *testing.T, page, letter string, rows int) {
+	t.Helper()
+	const top = "../.."
 	known := symbols{}
 	for name, folder := range gioPackages {
 		if err := known.add(name, filepath.Join(top, folder)); err != nil {
 			t.Fatal(err)
 		}
 	}
-	text, err := os.ReadFile(filepath.Join(top, "docs", "gio.md"))
+	text, err := os.ReadFile(filepath.Join(top, "docs", page))
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, fault := range checkGioTable(string(text), rows, known) {
+	for _, fault := range checkTable(string(text), letter, rows, known) {
 		t.Error(fault)
 	}
 }
@@ -162,7 +169,7 @@ func TestGioTableCheck(t *testing.T) {
 		"no such test":  {strings.Replace(good, "conn.TestT`", "conn.TestU`", 1), "G001: there is no conn.TestU"},
 		"is not a test": {strings.Replace(good, "conn.TestT`", "conn.T`", 1), "G001: conn.T is no test"},
 	} {
-		faults := strings.Join(checkGioTable(test.text, 2, known), "\n")
+		faults := strings.Join(checkTable(test.text, "G", 2, known), "\n")
 		if (faults == "") != (test.want == "") || !strings.Contains(faults, test.want) {
 			t.Errorf("%s: faults are %q, want %q", name, faults, test.want)
 		}
