@@ -2,6 +2,7 @@ package serverconn_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 
@@ -88,4 +89,65 @@ func ExampleDtlsListener() {
 	// thermometer says "21.5 °C"
 	// listener says "thank you"
 	// EOF
+}
+
+// A server that answers many peers with a fixed number of goroutines, and lets only
+// those in that ask for the right name.
+func ExampleDtlsListener_Serve() {
+	ctx, stop := context.WithCancel(context.Background())
+	socket, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		panic(err)
+	}
+	base := datagram.New(socket)
+	defer base.Close()
+	certificate := selfSigned("server.example")
+	listener, err := serverconn.NewDtlsListener(base, func(c *serverconn.DtlsServerConnection) error {
+		c.SetCertificate(certificate)
+		return nil
+	})
+	if err != nil {
+		panic(err)
+	}
+	listener.ConnectAuthorize(func(hello *serverconn.ClientHello) error {
+		if hello.ServerName() != "server.example" {
+			return errors.New("nobody of that name lives here")
+		}
+		return nil
+	})
+	done := make(chan error)
+	go func() {
+		done <- listener.Serve(ctx, serverconn.Handler{
+			Messages: func(_ *serverconn.DtlsServerConnection, messages, replies [][]byte) [][]byte {
+				return append(replies, messages...) // an echo
+			},
+		})
+	}()
+
+	for _, name := range []string{"server.example", "elsewhere.example"} {
+		peer, err := net.Dial("udp", listener.LocalAddress().String())
+		if err != nil {
+			panic(err)
+		}
+		clientBase := datagram.New(peer.(*net.UDPConn))
+		client, err := clientconn.NewDtlsClientConnection(clientBase, conn.NetworkAddress{Hostname: name})
+		if err != nil {
+			panic(err)
+		}
+		client.SetDatabase(conn.NewDatabaseFromCertificates(certificate))
+		buf := make([]byte, 100)
+		if err = datagram.SendOne(ctx, client, []byte("hello"), datagram.Address{}, -1); err == nil {
+			n, _, _ := datagram.ReceiveOne(ctx, client, buf, -1)
+			fmt.Printf("%s says %s\n", name, buf[:n])
+		} else {
+			fmt.Printf("%s: %v\n", name, err)
+		}
+		client.Close(ctx)
+		clientBase.Close()
+	}
+	stop()
+	<-done
+	// Output:
+	// server.example says hello
+	// elsewhere.example: peer sent fatal TLS alert: access_denied
 }
