@@ -66,7 +66,7 @@ func (m *Machine) repair(failure *Error, msg *message, now time.Time) bool {
 // itself by a repetition of ours.
 func (m *Machine) goBack(now time.Time) {
 	c := &m.repairs.from
-	if c.side == nil {
+	if c.side == nil || m.question != NoQuestion { // a question is about what has come
 		return
 	}
 	m.side, m.suite, m.peer, m.session = c.side.copied(), c.suite, c.peer, c.session

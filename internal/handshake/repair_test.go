@@ -119,3 +119,25 @@ func TestNoRepairWithKeys(t *testing.T) {
 	p.send(handshake.TypeServerHelloDone, nil)
 	wantFailure(t, p.m, KindProtocol, alert.UnexpectedMessage, "ServerHelloDone while Finished")
 }
+
+// TestForgedFinishedDuringQuestion asserts that a record which does not decrypt takes
+// nothing back while a server waits for the verdict on its client.
+func TestForgedFinishedDuringQuestion(t *testing.T) {
+	certificate := testCertificate(t, "ECDSA P-256")
+	server := &Config{Certificates: []*Certificate{certificate}, ClientAuth: RequireClientCertificate, Repairs: 8}
+	sim := newSimulation(t, &Config{}, server, answers{clientCertificate: certificate}, link{delay: time.Millisecond})
+	forged := 0
+	sim.hesitate = func(m *Machine, q Question) time.Duration {
+		if m == sim.server && q == AskCertificate {
+			m.Receive(epochRecord(1, 99, record.TypeHandshake, make([]byte, 40)), sim.now)
+			forged++
+			return 3 * time.Second
+		}
+		return 0
+	}
+	sim.run(time.Minute)
+	checkAgreement(t, sim)
+	if forged != 1 || sim.server.Stats().Undecryptable != 1 || len(sim.server.Session().PeerChain) != 1 {
+		t.Errorf("forged %d, counted %+v", forged, sim.server.Stats())
+	}
+}
