@@ -17,13 +17,13 @@ import (
 
 // link carries datagrams between two engines.
 type link struct {
-	t      *testing.T
+	t      testing.TB
 	client *clientconn.DtlsClientEngine
 	server *serverconn.DtlsServerEngine
 	drop   func(fromClient bool, d []byte) bool // nil: none
 }
 
-func newLink(t *testing.T, psk bool) *link {
+func newLink(t testing.TB, psk bool) *link {
 	t.Helper()
 	client, err := clientconn.NewDtlsClientEngine(conn.NetworkAddress{Hostname: "server.example"})
 	if err != nil {
@@ -384,4 +384,44 @@ func TestEngineAndConnection(t *testing.T) {
 	if _, _, err := datagram.ReceiveOne(t.Context(), server.Connection(), buf, time.Second); !errors.Is(err, datagram.ErrNotSupported) {
 		t.Errorf("the connection waits: %v", err)
 	}
+}
+
+// Whatever comes, an engine neither panics nor gives messages that nobody sent, and
+// goes on with its peer as long as it does not say that it cannot.
+func FuzzEngine(f *testing.F) {
+	f.Add(uint8(0), []byte{22, 0xfe, 0xfd, 0, 0, 0, 0, 0, 0, 0, 1, 0, 12, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0})
+	f.Add(uint8(1), []byte{21, 0xfe, 0xfd, 0, 0, 0, 0, 0, 0, 0, 1, 0, 2, 2, 40})
+	f.Add(uint8(2), []byte{23, 0xfe, 0xfd, 0, 1, 0, 0, 0, 0, 0, 9, 0, 24, 0, 1, 0, 0, 0, 0, 0, 9, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16})
+	f.Add(uint8(2), []byte{})
+	f.Fuzz(func(t *testing.T, moment uint8, data []byte) {
+		l := newLink(t, true)
+		if err := l.client.DoHandshake(nil); err != nil {
+			t.Fatal(err)
+		}
+		switch moment % 3 {
+		case 0: // before the handshake
+			if err := l.server.DoHandshake(bytes.Clone(data)); err != nil && l.server.HandshakeState() != conn.HandshakeNotStarted {
+				t.Error(err)
+			}
+			if l.server.HandshakeState() != conn.HandshakeNotStarted {
+				t.Error("a handshake without a cookie")
+			}
+			l.server.Output()
+		case 1: // in its midst
+			if err := l.client.DoHandshake(bytes.Clone(data)); err != nil {
+				return
+			}
+		}
+		if c, s := l.shake(); c != nil || s != nil {
+			if moment%3 == 1 {
+				return // the data may have been an alert, or a part of the handshake
+			}
+			t.Fatal(c, s)
+		}
+		if got, err := l.server.DecryptDatagram(bytes.Clone(data)); len(got) != 0 {
+			t.Errorf("%q, %v", got, err)
+		}
+		l.server.Output()
+		talk(t, l.client.DtlsEngine, l.server.DtlsEngine, "still there")
+	})
 }

@@ -309,3 +309,48 @@ func TestServeRestart(t *testing.T) {
 		t.Errorf("%+v", s)
 	}
 }
+
+// A client that has missed the server's last flight gets it again, though the
+// application has nothing to read.
+func TestServeRepeatsLastFlight(t *testing.T) {
+	t.Parallel()
+	l := listen(t)
+	serve(t, l, serverconn.Handler{Messages: echoMessages})
+	h := newHand(t, l.LocalAddress())
+	h.send(t, -1)
+	h.receive(t)
+	h.send(t, -1)
+	for flight := h.Output(); ; flight = h.Output() {
+		for _, d := range flight {
+			sendRaw(t, h.socket, d)
+		}
+		if len(flight) > 0 {
+			break
+		}
+		h.receive(t)
+	}
+	buf := make([]byte, 2000)
+	if n, _, err := datagram.ReceiveOne(t.Context(), h.socket, buf, 5*time.Second); n == 0 || err != nil {
+		t.Fatal(n, err)
+	} // and is lost
+	eventually(t, "the server has finished", func() bool { return l.Stats().Accepted == 1 })
+	time.Sleep(time.Until(h.Deadline()))
+	if err := h.HandleTimeout(); err != nil {
+		t.Fatal(err)
+	}
+	h.send(t, -1)
+	for !h.IsConnectionEncrypted() {
+		h.receive(t)
+	}
+	if err := h.WriteDatagramEncrypted([]byte("at last")); err != nil {
+		t.Fatal(err)
+	}
+	h.send(t, -1)
+	n, _, err := datagram.ReceiveOne(t.Context(), h.socket, buf, 5*time.Second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := h.DecryptDatagram(buf[:n]); len(got) != 1 || string(got[0]) != "at last" {
+		t.Errorf("%q, %v", got, err)
+	}
+}
