@@ -27,6 +27,9 @@ type checkpoint struct {
 type repairs struct {
 	from   checkpoint // side is nil without one
 	failed []failedAt
+
+	// A server's answer to AskPSK, which need not be asked again.
+	identity, psk []byte
 }
 
 // failedAt is a failure that was put down to damage.

@@ -141,3 +141,22 @@ func TestForgedFinishedDuringQuestion(t *testing.T) {
 		t.Errorf("forged %d, counted %+v", forged, sim.server.Stats())
 	}
 }
+
+// TestWrongKeyAsksOnce asserts that a server whose client has another key asks for its
+// own once, though the client repeats itself.
+func TestWrongKeyAsksOnce(t *testing.T) {
+	a := answers{identity: "me", key: []byte("other"), psk: map[string][]byte{"me": []byte("key")}}
+	sim := newSimulation(t, &Config{PSK: true, Repairs: 8}, &Config{PSK: true, Repairs: 8}, a, link{delay: time.Millisecond})
+	asked := 0
+	sim.hesitate = func(m *Machine, q Question) time.Duration {
+		if m == sim.server {
+			asked++
+		}
+		return 0
+	}
+	sim.run(time.Minute)
+	checkFailure(t, sim, KindPeerAlert, alert.DecryptError, KindKeyMismatch, alert.DecryptError)
+	if took := sim.now.Sub(sim.start); asked != 1 || took > 3100*time.Millisecond {
+		t.Errorf("asked %d times in %v", asked, took)
+	}
+}

@@ -1,6 +1,7 @@
 package handshake
 
 import (
+	"bytes"
 	"crypto"
 	"crypto/tls"
 	"slices"
@@ -222,11 +223,21 @@ func (s *server) clientKeyExchange(m *Machine, msg *message, now time.Time) erro
 			return NewError(KindUnknownIdentity, alertUnknownPSKIdentity, "client's identity has %d bytes, at most %d are accepted", len(s.exchange.identity), MaxPSKIdentity)
 		}
 		m.session.PSKIdentity = append([]byte(nil), s.exchange.identity...)
+		if psk := m.repairs.psk; psk != nil && bytes.Equal(m.repairs.identity, m.session.PSKIdentity) {
+			return s.keyKnown(m, psk, now)
+		}
 		s.awaits = awaitPSK
 		m.ask(AskPSK)
 		return nil
 	}
 	return s.keysKnown(m, nil, now)
+}
+
+// keyKnown goes on with a pre-shared key.
+func (s *server) keyKnown(m *Machine, psk []byte, now time.Time) error {
+	err := s.keysKnown(m, psk, now)
+	m.keyProof = keyProof(&m.session.MasterSecret, psk)
+	return err
 }
 
 // keysKnown derives the keys, with a pre-shared one where the suite has it. What
@@ -278,9 +289,10 @@ func (s *server) answered(m *Machine, q Question, now time.Time) error {
 	case AskPSK:
 		psk := s.psk
 		s.psk = nil
-		err := s.keysKnown(m, psk, now)
-		m.keyProof = keyProof(&m.session.MasterSecret, psk)
-		return err
+		if m.cfg.Repairs > 0 {
+			m.repairs.identity, m.repairs.psk = m.session.PSKIdentity, psk
+		}
+		return s.keyKnown(m, psk, now)
 	case AskCertificate:
 		s.awaits = awaitClientFinished
 	}
