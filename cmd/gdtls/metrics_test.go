@@ -6,6 +6,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 
 	"gdtls/serverconn"
 )
@@ -67,6 +68,30 @@ func TestMetricsAreComplete(t *testing.T) {
 		}
 		if shown != 1 {
 			t.Errorf("metric %d, %s, shows %d counters", i, m.name, shown)
+		}
+	}
+}
+
+// The limits of a server show in its counters.
+func TestServeLimits(t *testing.T) {
+	server := startServer(t, append(serverFiles(), "--idle-timeout", "200ms", "--handshake-rate", "2")...)
+	for range 2 {
+		if o := gdtls(t, "", "connect", server.address, "--json", "--ca", file("ca.pem"), "--send", "x"); o.code != 0 {
+			t.Fatal(o.stderr)
+		}
+	}
+	start := time.Now()
+	o := gdtls(t, "", "connect", server.address, "--json", "--ca", file("ca.pem"), "--count", "2", "--interval", "1h", "--wait", "5s")
+	if took := time.Since(start); took < 700*time.Millisecond { // its hello had to be repeated, and then it was idle
+		t.Errorf("the third client was served within %v", took)
+	}
+	compare(t, "client", o.one(t, "closed"), object{"reason": "closed by the server with close_notify"})
+}
+
+func TestServeLimitsUsage(t *testing.T) {
+	for _, flag := range []string{"--idle-timeout=-1s", "--handshake-rate=-1"} {
+		if o := gdtls(t, "", "serve", "--json", flag); o.code != exitUsage {
+			t.Errorf("%s: exit code %d", flag, o.code)
 		}
 	}
 }

@@ -2,13 +2,16 @@ package main
 
 import (
 	"fmt"
+	"math"
 	"net"
 	"os"
 	"slices"
+	"time"
 
 	"gdtls/cmd/gdtls/internal/pki"
 	"gdtls/conn"
 	"gdtls/datagram"
+	"gdtls/serverconn"
 )
 
 // serveCommand is "gdtls serve".
@@ -16,12 +19,14 @@ type serveCommand struct {
 	Listen string `default:"127.0.0.1:4433" placeholder:"ADDR:PORT" help:"Where to listen; port 0 takes a free one. (default: ${default})"`
 	credentials
 	diagnosis
-	ClientAuth string `enum:"none,requested,required" default:"none" placeholder:"none|requested|required" help:"Whether clients are asked for a certificate. (default: ${default})"`
-	Accept     string `enum:"always,never,flags" default:"flags" placeholder:"always|never|flags" help:"Which client certificates are accepted: all, none, or those in which verification finds no fault. (default: ${default})"`
-	PSKHint    string `name:"psk-hint" placeholder:"TEXT" help:"Hint that helps clients to choose a key."`
-	Reply      string `enum:"ack,echo,none" default:"ack" placeholder:"ack|echo|none" help:"How messages are answered. (default: ${default})"`
-	Metrics    string `placeholder:"ADDR:PORT" help:"Where to show counters for Prometheus, by HTTP at /metrics."`
-	MaxPeers   int    `default:"10000" placeholder:"N" help:"How many peers are served at once. (default: ${default})"`
+	ClientAuth    string        `enum:"none,requested,required" default:"none" placeholder:"none|requested|required" help:"Whether clients are asked for a certificate. (default: ${default})"`
+	Accept        string        `enum:"always,never,flags" default:"flags" placeholder:"always|never|flags" help:"Which client certificates are accepted: all, none, or those in which verification finds no fault. (default: ${default})"`
+	PSKHint       string        `name:"psk-hint" placeholder:"TEXT" help:"Hint that helps clients to choose a key."`
+	Reply         string        `enum:"ack,echo,none" default:"ack" placeholder:"ack|echo|none" help:"How messages are answered. (default: ${default})"`
+	Metrics       string        `placeholder:"ADDR:PORT" help:"Where to show counters for Prometheus, by HTTP at /metrics."`
+	IdleTimeout   time.Duration `placeholder:"D" help:"After which time without a message a peer is closed. (default: never)"`
+	HandshakeRate float64       `placeholder:"N" help:"How many handshakes an address may begin a second, after as many at once. (default: any number)"`
+	MaxPeers      int           `default:"10000" placeholder:"N" help:"How many peers are served at once. (default: ${default})"`
 }
 
 // Help tells what the flags do not.
@@ -66,6 +71,9 @@ func (s *serveCommand) server(env *environment) (*server, error) {
 	if s.MaxPeers < 1 {
 		return nil, usagef("--max-peers must be at least 1, and is %d", s.MaxPeers)
 	}
+	if s.IdleTimeout < 0 || s.HandshakeRate < 0 {
+		return nil, usagef("--idle-timeout and --handshake-rate must not be negative, and are %v and %v", s.IdleTimeout, s.HandshakeRate)
+	}
 	host, _, err := net.SplitHostPort(s.Listen)
 	if err != nil {
 		return nil, usagef("--listen wants ADDR:PORT, such as 127.0.0.1:4433 or [::1]:0: %v", err)
@@ -78,7 +86,11 @@ func (s *serveCommand) server(env *environment) (*server, error) {
 		hint:     s.PSKHint,
 		reply:    s.Reply,
 		maxPeers: s.MaxPeers,
-		trace:    s.Trace,
+		limits: []serverconn.ListenerOption{
+			serverconn.WithIdleTimeout(s.IdleTimeout),
+			serverconn.WithHandshakeRate(s.HandshakeRate, int(math.Ceil(s.HandshakeRate))),
+		},
+		trace: s.Trace,
 		mode: map[string]conn.TlsAuthenticationMode{
 			"none":      conn.AuthenticationNone,
 			"requested": conn.AuthenticationRequested,

@@ -59,15 +59,16 @@ type server struct {
 	hint        string
 	reply       string
 	maxPeers    int
-	trace       bool     // show what goes on in handshakes
-	keylog      *os.File // nil: none
-	metrics     *metrics // nil: none
+	limits      []serverconn.ListenerOption // besides
+	trace       bool                        // show what goes on in handshakes
+	keylog      *os.File                    // nil: none
+	metrics     *metrics                    // nil: none
 }
 
 // serve serves peers that come over base until ctx ends, and then says goodbye to
 // them.
 func (s *server) serve(ctx context.Context, base *datagram.Socket) error {
-	srv := serverconn.NewDtlsServer(s.configure, serverconn.WithMaxPeers(s.maxPeers))
+	srv := serverconn.NewDtlsServer(s.configure, append(s.limits, serverconn.WithMaxPeers(s.maxPeers))...)
 	srv.SetReply(replies[s.reply])
 	srv.ConnectWarningMessage(func(text string) { s.out.emit(warning{Message: text}) })
 	srv.ConnectInfoMessage(func(text string) { s.log.Debug(text) })
