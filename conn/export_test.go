@@ -40,6 +40,11 @@ func (ca *testAuthority) Intermediate(tb testing.TB, name string) *TestAuthority
 	return ca.intermediate(tb, name)
 }
 
+// CrossSignedBy is the authority, with the same key, issued by another.
+func (ca *testAuthority) CrossSignedBy(tb testing.TB, by *TestAuthority) *TestAuthority {
+	return by.crossSign(tb, ca.certificate.Subject.CommonName, ca.key)
+}
+
 // Subject is the DER of the authority's name.
 func (ca *testAuthority) Subject() []byte { return ca.certificate.RawSubject }
 
