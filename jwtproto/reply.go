@@ -21,7 +21,7 @@ const (
 	replyLife = 30 * time.Second
 
 	// errorReplyLength is more than any error reply has, in bytes.
-	errorReplyLength = 512
+	errorReplyLength = 400
 
 	noSubject   = "NO_SUB_CLAIM" // of error replies
 	errorPrefix = "ERROR:"
