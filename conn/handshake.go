@@ -94,8 +94,8 @@ func (c *DtlsConnection) notifyNegotiated() {
 // establish takes over what the handshake agreed on. The machine is not referred to
 // any more.
 func (c *DtlsConnection) establish(s *handshake.Session) {
-	c.rx.opener, c.rx.early = s.Opener, s.Early
-	c.rx.ready.Store(len(s.Early) > 0)
+	c.rx.opener, c.rx.early, c.rx.ended = s.Opener, s.Early, s.Closed
+	c.rx.ready.Store(len(s.Early) > 0 || s.Closed)
 	c.tx.sealer = s.Sealer
 	if s.LastFlight != nil {
 		c.tx.last = &lastFlight{flight: s.LastFlight}

@@ -87,3 +87,32 @@ func TestHelloInFragments(t *testing.T) {
 		}
 	})
 }
+
+// The peer's messages and its close_notify may overtake the end of its handshake.
+func TestCloseOvertakesFinished(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		a, b := datagram.NewPipe()
+		late := datagram.NewImpaired(a, datagram.Impairment{Receive: datagram.Profile{
+			Delay: 10 * time.Millisecond,
+			Hold:  time.Second,
+			Filter: func(_ int, d []byte) datagram.Verdict {
+				if d[0] == 22 && d[13] == 4 || d[0] == 20 { // from NewSessionTicket or ChangeCipherSpec on
+					return datagram.VerdictReorder
+				}
+				return datagram.VerdictPass
+			},
+		}})
+		p := newPairOver(t, late, b)
+		go func() {
+			if p.server.Handshake(background) == nil {
+				_ = p.server.Close(background)
+			}
+		}()
+		if err := p.client.Handshake(background); err != nil {
+			t.Fatal(err)
+		}
+		if text, n, err := receiveOne(p.client, time.Second); n != 0 || err != nil {
+			t.Errorf("received %q, %d, %v: want the end", text, n, err)
+		}
+	})
+}

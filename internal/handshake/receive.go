@@ -15,6 +15,7 @@ type early struct {
 	records [][]byte // of epoch 1, before the keys are known
 	data    [][]byte // decrypted application data, before the end of the handshake
 	bytes   int
+	closed  bool // close_notify, before the end of the handshake
 }
 
 func (e *early) room(n int) bool {
@@ -126,7 +127,7 @@ func (m *Machine) receiveContent(typ record.ContentType, epoch uint16, content [
 			m.receiveFragment(&f, epoch, now)
 		}
 	case record.TypeAlert:
-		m.receiveAlert(content)
+		m.receiveAlert(content, epoch)
 	case record.TypeChangeCipherSpec:
 		// The epoch of a record tells by which keys it is protected.
 	case record.TypeApplicationData:
@@ -169,9 +170,10 @@ func (m *Machine) receiveFragment(f *fragment, epoch uint16, now time.Time) {
 	}
 }
 
-// receiveAlert ends the handshake on a fatal alert and on close_notify. Warnings
+// receiveAlert ends the handshake on a fatal alert and on close_notify, but for an
+// authenticated close_notify, which has overtaken the peer's Finished. Warnings
 // are ignored.
-func (m *Machine) receiveAlert(content []byte) {
+func (m *Machine) receiveAlert(content []byte, epoch uint16) {
 	var a alert.Alert
 	if a.Unmarshal(content) != nil {
 		m.stats.Dropped++
@@ -180,7 +182,11 @@ func (m *Machine) receiveAlert(content []byte) {
 	if m.observed() {
 		m.observe(Event{Kind: EventAlert, Alert: a.Description, Fatal: a.Level == alert.Fatal, Received: true})
 	}
-	if a.Level != alert.Fatal && a.Description != alert.CloseNotify {
+	switch {
+	case a.Description == alert.CloseNotify && epoch > 0:
+		m.early.closed = true
+		return
+	case a.Level != alert.Fatal && a.Description != alert.CloseNotify:
 		m.stats.Dropped++
 		return
 	}

@@ -35,6 +35,7 @@ type Session struct {
 	LastFlight *LastFlight    // nil where the peer cannot have missed it
 	Saved      *SavedSession  // client: for a handshake that resumes this one; nil: there can be none
 	Early      [][]byte       // application data that came before the end of the handshake
+	Closed     bool           // the peer's close_notify did so, too
 }
 
 // peer is what is known about the other side while the handshake runs.

@@ -100,7 +100,7 @@ func (m *Machine) finish(last *LastFlight) {
 	s.PeerChain = m.peer.chain
 	s.Sealer, s.Opener = m.out.sealer, m.opener
 	s.LastFlight = last
-	s.Early = m.early.data
+	s.Early, s.Closed = m.early.data, m.early.closed
 	m.finished = true
 	m.out.deadline = time.Time{}
 	m.transcript, m.ephemeral, m.master = nil, nil, nil
