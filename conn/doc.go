@@ -34,6 +34,13 @@
 // ([DtlsConnection.SetHandshakePatience]); a server waits for its client as long as
 // the call may.
 //
+// # Names from Gio
+//
+// docs/gio.md lists all of Gio's DTLS family row by row: the name here, the test that
+// shows it, and why something differs. Functions FooAsync give an [AsyncResult] for
+// FooFinish; what a connection may ask is a [TlsInteraction]; [TlsBackend] makes
+// connections without naming clientconn and serverconn.
+//
 // # What counts
 //
 // After the handshake only authenticated records change anything. Forged,

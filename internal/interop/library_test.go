@@ -60,6 +60,9 @@ func (l *library) start(t *testing.T, o options, arguments ...string) *librarySe
 	if o.mtu != 0 {
 		add("mtu", strconv.Itoa(o.mtu))
 	}
+	if o.accept {
+		add("accept", "yes")
+	}
 	if o.noEMS {
 		add("noems", "yes")
 	}
@@ -169,7 +172,7 @@ func (s *librarySession) reported() (r report) {
 		}
 		return nil
 	}
-	r = report{alpn: find("alpn"), serverName: find("name"), subject: find("subject"), bindings: map[conn.TlsChannelBindingType]string{}}
+	r = report{alpn: find("alpn"), flags: find("flags"), serverName: find("name"), subject: find("subject"), bindings: map[conn.TlsChannelBindingType]string{}}
 	for _, kind := range bindings {
 		if data := find(kind.String()); data != nil {
 			r.bindings[kind] = *data

@@ -27,6 +27,7 @@ type options struct {
 	name        string                     // the server's; empty: no server_name
 	byAddress   bool                       // clients: the server is known by its IP address
 	mtu         int                        // 0: the default
+	accept      bool                       // Gio only: take a certificate whatever is wrong with it
 	noEMS       bool                       // peers only: without extended master secret
 	rehandshake bool                       // gnutls-cli: renegotiate at once
 	cookie      bool                       // peers only: ask for a cookie, which some do always
@@ -110,6 +111,7 @@ type report struct {
 	alpn       *string
 	ems        *bool
 	serverName *string
+	flags      *string                               // Gio: what accept-certificate was given, as a number
 	subject    *string                               // common name of our certificate
 	bindings   map[conn.TlsChannelBindingType]string // hexadecimal
 	material   *string                               // exported, in hexadecimal

@@ -145,6 +145,8 @@ var titles = []struct{ test, title string }{
 	{"TestClose", "close_notify:"},
 	{"TestUntrustedServer", "server refused:"},
 	{"TestUntrustedClient", "client refused: unknown CA"},
+	{"TestAcceptCertificate", "accept-certificate decides:"},
+	{"TestErrorsOnBothSides", "the same error as Gio's:"},
 	{"TestClientCertificateMissing", "client certificate missing"},
 	{"TestNoCommonCiphersuite", "no cipher suite in common"},
 	{"TestUnknownIdentity", "unknown PSK identity"},

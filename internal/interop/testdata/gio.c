@@ -43,11 +43,12 @@ static void explain(GError *error)
 		result; \
 	})
 
-// accept_client takes a client's certificate if nothing is wrong with it.
-static gboolean accept_client(GDtlsConnection *c, GTlsCertificate *certificate, GTlsCertificateFlags errors, gpointer data)
+// accept_certificate takes a certificate if nothing is wrong with it, or in any case.
+static gboolean accept_certificate(GDtlsConnection *c, GTlsCertificate *certificate, GTlsCertificateFlags errors, gpointer data)
 {
 	(void)c, (void)certificate, (void)data;
-	return errors == 0;
+	say("flags=%u", errors);
+	return errors == 0 || options.accept;
 }
 
 static GSocketConnectable *identity(void)
@@ -66,7 +67,6 @@ static void configure(GDatagramBased *base)
 		if (options.auth)
 			g_object_set(connection, "authentication-mode",
 				strcmp(options.auth, "required") == 0 ? G_TLS_AUTHENTICATION_REQUIRED : G_TLS_AUTHENTICATION_REQUESTED, NULL);
-		g_signal_connect(connection, "accept-certificate", G_CALLBACK(accept_client), NULL);
 	} else {
 		GSocketConnectable *server = identity();
 		connection = G_DTLS_CONNECTION(must(g_dtls_client_connection_new(base, server, &error)));
@@ -76,6 +76,7 @@ static void configure(GDatagramBased *base)
 		if (!database)
 			g_object_set(connection, "validation-flags", 0, NULL);
 	}
+	g_signal_connect(connection, "accept-certificate", G_CALLBACK(accept_certificate), NULL);
 	g_dtls_connection_set_database(connection, database);
 	if (options.alpn[0])
 		g_dtls_connection_set_advertised_protocols(connection, options.alpn);

@@ -57,6 +57,8 @@ static void parse(char *argument)
 		options.hint = value;
 	else if (is("mtu"))
 		options.mtu = atoi(value);
+	else if (is("accept"))
+		options.accept = 1;
 	else if (is("noems"))
 		options.no_ems = 1;
 	else if (is("tickets"))

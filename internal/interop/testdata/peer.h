@@ -42,6 +42,7 @@ struct options {
 	size_t psk_length;
 	int mtu;
 	int no_ems;
+	int accept;           // take the other side's certificate whatever is wrong with it
 	int tickets;          // resume by tickets; else by session ids
 };
 
