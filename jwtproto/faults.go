@@ -69,7 +69,7 @@ func (f *Faults) spoil(r reply, put func(reply)) bool {
 		f.late++
 		r.outlet.pending.Add(1)
 		time.AfterFunc(f.DelayTime, func() {
-			defer r.outlet.pending.Done()
+			defer r.outlet.pending.Add(-1)
 			put(r)
 			f.mu.Lock()
 			defer f.mu.Unlock()
@@ -81,7 +81,7 @@ func (f *Faults) spoil(r reply, put func(reply)) bool {
 	}
 	if f.kept != nil && f.kept.timer.Stop() {
 		put(f.kept.reply)
-		f.kept.outlet.pending.Done()
+		f.kept.outlet.pending.Add(-1)
 		f.kept = nil
 	}
 	return spoiled
@@ -92,7 +92,7 @@ func (f *Faults) keep(r reply, put func(reply)) {
 	k := &keptReply{reply: r}
 	r.outlet.pending.Add(1)
 	k.timer = time.AfterFunc(keepTime, func() {
-		defer r.outlet.pending.Done()
+		defer r.outlet.pending.Add(-1)
 		f.mu.Lock()
 		defer f.mu.Unlock()
 		if f.kept == k {

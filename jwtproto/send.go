@@ -3,7 +3,7 @@ package jwtproto
 import (
 	"context"
 	"errors"
-	"sync"
+	"sync/atomic"
 	"time"
 
 	"gdtls/datagram"
@@ -18,7 +18,7 @@ const (
 // outlet is a datagram object that replies go to: the socket, or a DTLS connection.
 type outlet struct {
 	to      datagram.DatagramBased
-	pending sync.WaitGroup // answers that are still to come
+	pending *atomic.Int64 // answers that are still to come, of all outlets of a socket
 }
 
 // reply is an answer on its way.
@@ -44,7 +44,7 @@ func (s *Server) put(r reply) {
 	select {
 	case s.outbox <- r:
 	case <-s.done:
-		r.outlet.pending.Done()
+		r.outlet.pending.Add(-1)
 	}
 }
 
@@ -75,9 +75,7 @@ func (s *Server) send() error {
 				messages[n] = datagram.OutputMessage{Address: rest[n].address, Vectors: vectors[n : n+1]}
 			}
 			s.flush(rest[0].outlet.to, messages[:n])
-			for range n {
-				rest[0].outlet.pending.Done()
-			}
+			rest[0].outlet.pending.Add(int64(-n))
 			rest = rest[n:]
 		}
 		clear(batch)

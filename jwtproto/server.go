@@ -210,7 +210,7 @@ func (s *Server) work() error {
 
 // answer checks what is left to check, moves the group, and sends the answer.
 func (s *Server) answer(j job) {
-	defer j.peer.outlet.pending.Done()
+	defer j.peer.outlet.pending.Add(-1)
 	now := time.Now()
 	if j.why == accepted {
 		j.why = j.verify(s.machine, s.config.Leeway, now)

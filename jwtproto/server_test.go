@@ -3,7 +3,11 @@ package jwtproto
 import (
 	"context"
 	"fmt"
+	"io"
 	"net"
+	"os"
+	"path/filepath"
+	"runtime"
 	"slices"
 	"sync"
 	"testing"
@@ -230,6 +234,52 @@ func TestStop(t *testing.T) {
 	}
 	s.Close()
 	s.Close()
+}
+
+// TestGroupGone takes a group's pre-shared key away: a peer that has shown it is
+// disconnected, one that has not goes on.
+func TestGroupGone(t *testing.T) {
+	dir := writeFiles(t, testFiles())
+	lab, _, err := OpenLab(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, address := startServer(t, Config{Lab: lab}, Both)
+	blues, nobody := dialDTLS(t, address, usePSK("BLUES")), dialDTLS(t, address, nil)
+	token := blueToken(claimsFor("BLUES", 0))
+	ask(blues)(t, token)
+	if err := os.WriteFile(filepath.Join(dir, GroupsFile), []byte("[BLUES]\nmembers = [21, 22]\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := lab.Reload(); err != nil {
+		t.Fatal(err)
+	}
+	if got := says(ask(nobody)(t, token)); got != "1" {
+		t.Errorf("a peer that has shown nothing: %q", got)
+	}
+	if err := datagram.SendOne(t.Context(), blues, token, datagram.Address{}, time.Second); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := datagram.ReceiveOne(t.Context(), blues, make([]byte, 2000), 5*time.Second); err != io.EOF {
+		t.Errorf("a peer whose key is gone: %v, want the end", err)
+	}
+}
+
+// TestIdlePeers connects many: they cost no goroutine each.
+func TestIdlePeers(t *testing.T) {
+	_, address := startServer(t, Config{}, Both)
+	ask(dialDTLS(t, address, nil))(t, redToken(claimsFor("REDS", 0)))
+	before := runtime.NumGoroutine()
+	const peers = 20
+	for range peers {
+		ask(dialDTLS(t, address, nil))(t, redToken(claimsFor("REDS", 0)))
+	}
+	// Handshakes have a goroutine until their last flight is surely there.
+	for until := time.Now().Add(5 * time.Second); runtime.NumGoroutine() > before+peers/4; time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(until) {
+			t.Fatalf("%d goroutines with %d peers, %d before", runtime.NumGoroutine(), peers, before)
+		}
+	}
 }
 
 // TestServerErrors shows what cannot be served.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"gdtls/conn"
@@ -24,11 +25,12 @@ const (
 
 const (
 	receiveBatch = 64
-	peerBatch    = 8 // of a DTLS peer, each with a buffer for as long as it is connected
 	// maxWaiting is how many bare datagrams wait for their turn beside DTLS.
 	maxWaiting = 1024
 	// farewell is how long the last words to DTLS peers may take.
 	farewell = 2 * time.Second
+	// settleInterval is how often the end looks whether all answers are sent.
+	settleInterval = time.Millisecond
 )
 
 // Serve answers what comes over base, until ctx ends, which is no error, or base does. It
@@ -36,14 +38,15 @@ const (
 // addresses of senders, as a datagram.Socket does; nobody else may read from it. It stays
 // open. Several sockets may be served at once.
 func (s *Server) Serve(ctx context.Context, base datagram.DatagramBased, over Transport) error {
-	out := &outlet{to: base}
-	defer s.settle(out)
+	pending := new(atomic.Int64)
+	out := &outlet{to: base, pending: pending}
+	defer s.settle(pending)
 	var err error
 	switch over {
 	case UDP:
 		err = s.serveUDP(ctx, base, out)
 	case DTLS:
-		err = s.serveDTLS(ctx, base)
+		err = s.serveDTLS(ctx, base, pending)
 	case Both:
 		err = s.serveBoth(ctx, base, out)
 	default:
@@ -55,16 +58,14 @@ func (s *Server) Serve(ctx context.Context, base datagram.DatagramBased, over Tr
 	return err
 }
 
-// settle waits until all answers through an outlet are sent, or the server is closed.
-func (s *Server) settle(out *outlet) {
-	settled := make(chan struct{})
-	go func() {
-		out.pending.Wait()
-		close(settled)
-	}()
-	select {
-	case <-settled:
-	case <-s.done:
+// settle waits until all answers are sent, or the server is closed.
+func (s *Server) settle(pending *atomic.Int64) {
+	for pending.Load() > 0 {
+		select {
+		case <-s.done:
+			return
+		case <-time.After(settleInterval):
+		}
 	}
 }
 
@@ -147,6 +148,9 @@ func (s *Server) serveBoth(ctx context.Context, base datagram.DatagramBased, out
 	defer taking.Wait()
 	defer close(stop)
 	return s.serveDTLS(ctx, &demux{base, func(data []byte, from datagram.Address) {
+		if ctx.Err() != nil {
+			return // what comes now would only put off the end
+		}
 		if len(queue) == cap(queue) { // one reader only: there stays room
 			s.counters.requests.Add(1)
 			s.counters.overflowed.Add(1)
@@ -156,11 +160,11 @@ func (s *Server) serveBoth(ctx context.Context, base datagram.DatagramBased, out
 		w := buffers.Get().(*waiting)
 		w.data, w.from = append(w.data[:0], data...), from
 		queue <- w
-	}})
+	}}, out.pending)
 }
 
-// serveDTLS answers DTLS peers.
-func (s *Server) serveDTLS(ctx context.Context, base datagram.DatagramBased) error {
+// serveDTLS answers DTLS peers. One that says nothing costs no goroutine.
+func (s *Server) serveDTLS(ctx context.Context, base datagram.DatagramBased, pending *atomic.Int64) error {
 	listener, err := serverconn.NewDtlsListener(base, s.configure,
 		serverconn.WithMaxPeers(s.config.MaxPeers),
 		serverconn.WithHandshakeFailed(func(c *serverconn.DtlsServerConnection, err error) {
@@ -169,21 +173,63 @@ func (s *Server) serveDTLS(ctx context.Context, base datagram.DatagramBased) err
 	if err != nil {
 		return err
 	}
-	var peers sync.WaitGroup
-	for {
-		var c *serverconn.DtlsServerConnection
-		if c, err = listener.Accept(ctx); err != nil {
-			break
-		}
-		peers.Go(func() { s.converse(ctx, c) })
-	}
-	peers.Wait()
+	var peers sync.Map // of *dtlsPeer, by connection
+	serving, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	defer context.AfterFunc(ctx, func() {
+		s.settle(pending) // the answers go before the connections do
+		stop()
+	})()
+	err = listener.Serve(serving, serverconn.Handler{
+		Workers: s.config.Workers,
+		Accepted: func(c *serverconn.DtlsServerConnection) {
+			p := &dtlsPeer{connection: c, peer: peer{outlet: &outlet{c, pending}, from: c.PeerAddress(), dtls: true}}
+			peers.Store(c, p)
+			s.config.Logger.Info("connected", "peer", p.peer.from, "ciphersuite", c.CiphersuiteName(), "psk_identity", string(c.PskIdentity()))
+		},
+		Messages: func(c *serverconn.DtlsServerConnection, messages, _ [][]byte) [][]byte {
+			if p, ok := peers.Load(c); ok && ctx.Err() == nil {
+				s.takeAll(p.(*dtlsPeer), messages)
+			}
+			return nil // the answers come later
+		},
+		Closed: func(c *serverconn.DtlsServerConnection, reason error) {
+			peers.Delete(c)
+			s.config.Logger.Info("closed", "peer", c.PeerAddress(), "reason", reason)
+		},
+	})
 	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), farewell)
 	defer cancel()
 	if shutdown := listener.Shutdown(closing); shutdown != nil {
 		s.config.Logger.Warn("not all peers could be told that the server stops", "error", shutdown)
 	}
 	return err
+}
+
+// dtlsPeer is a connected peer. One goroutine at a time uses it.
+type dtlsPeer struct {
+	connection *serverconn.DtlsServerConnection
+	peer       peer
+	known      *directory // that peer.only is of
+}
+
+// takeAll takes the requests of a DTLS peer. It ends the connection if what the peer has
+// shown is bound to no group any more.
+func (s *Server) takeAll(p *dtlsPeer, messages [][]byte) {
+	if now := s.config.Lab.current.Load(); now != p.known {
+		only, ok := now.bound(p.connection)
+		if !ok {
+			s.config.Logger.Info("what the peer showed is bound to no group any more", "peer", p.peer.from)
+			closing, cancel := context.WithTimeout(context.Background(), farewell)
+			defer cancel()
+			_ = p.connection.Close(closing) // it is gone, told or not
+			return
+		}
+		p.known, p.peer.only = now, only
+	}
+	for _, message := range messages {
+		s.take(message, p.peer)
+	}
 }
 
 // configure prepares the connection of a peer whose address is known to be true.
@@ -231,43 +277,4 @@ func (d *directory) bound(c *serverconn.DtlsServerConnection) (group string, ok 
 		return identity, g != nil && g.psk != nil
 	}
 	return "", true
-}
-
-// converse takes the requests of one peer until it, the server or ctx ends the connection.
-func (s *Server) converse(ctx context.Context, c *serverconn.DtlsServerConnection) {
-	out := &outlet{to: c}
-	from := c.PeerAddress()
-	log := s.config.Logger.With("peer", from)
-	log.Info("connected", "ciphersuite", c.CiphersuiteName(), "psk_identity", string(c.PskIdentity()))
-	messages := s.newMessages(peerBatch)
-	var known *directory // that only and ok are of
-	var only string
-	var ok bool
-	var err error
-	for err == nil {
-		var n int
-		n, err = c.ReceiveMessages(ctx, messages, datagram.MsgWaitForOne, -1)
-		if err == nil && n == 0 {
-			err = io.EOF
-		}
-		for i := range messages[:n] {
-			if now := s.config.Lab.current.Load(); now != known {
-				known = now
-				only, ok = now.bound(c)
-			}
-			if !ok {
-				err = errors.New("what it showed is bound to no group any more")
-				break
-			}
-			m := &messages[i]
-			s.take(m.Vectors[0][:m.BytesReceived], peer{outlet: out, from: from, only: only, dtls: true})
-		}
-	}
-	log.Info("closing", "reason", err)
-	s.settle(out)
-	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), farewell)
-	defer cancel()
-	if err := c.Close(closing); err != nil {
-		log.Debug("closed without a close_notify", "error", err)
-	}
 }
