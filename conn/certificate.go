@@ -36,7 +36,8 @@ type TlsCertificate struct {
 	unlinked []*x509.Certificate
 	key      crypto.Signer
 
-	own atomic.Pointer[handshake.Certificate] // made at the first handshake that shows it
+	own      atomic.Pointer[handshake.Certificate] // made at the first handshake that shows it
+	verified atomic.Pointer[verifiedPath]          // the last verification that found a path
 }
 
 // NewCertificate makes a TlsCertificate from Go's own type, which is the way

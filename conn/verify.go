@@ -80,19 +80,43 @@ func verifyChain(chain *TlsCertificate, roots *anchors, purpose string, identity
 		flags |= CertificateBadIdentity
 	}
 	judge := pathJudge{purpose: purpose, now: now}
+	if known := chain.verified.Load(); known.holds(roots, judge) {
+		return flags | known.flags
+	}
 	sent := chain.above()
 	if roots != nil {
-		if path, ok := validPath(chain.leaf, sent, roots, judge); ok {
-			return flags | path
+		if valid := validPath(chain.leaf, sent, roots, judge); valid != nil {
+			chain.verified.Store(valid)
+			return flags | valid.flags
 		}
 	}
 	return flags | diagnose(chain.leaf, sent, roots, judge)
 }
 
+// verifiedPath is what was found out about a chain. A peer's chain is one object for
+// all connections that show it, so that its signatures need not be checked anew for
+// each of them, and not for a session that is resumed.
+type verifiedPath struct {
+	roots       *anchors
+	purpose     string
+	flags       TlsCertificateFlags
+	from, until time.Time
+}
+
+// verifiedLifetime bounds how long a verification is relied on, since a system's
+// verifier may know of more than dates and signatures.
+const verifiedLifetime = 10 * time.Minute
+
+// holds tells whether a verification would find the same. It may be called on nil.
+func (v *verifiedPath) holds(roots *anchors, judge pathJudge) bool {
+	return v != nil && roots != nil && v.roots == roots && v.purpose == judge.purpose &&
+		!judge.now.Before(v.from) && !judge.now.After(v.until)
+}
+
 // validPath asks crypto/x509, which knows all rules of RFC 5280 section 6,
-// for paths from the leaf to a trusted authority. It reports whether there is
-// one, and the flags of the best for what crypto/x509 does not judge.
-func validPath(leaf *x509.Certificate, sent []*x509.Certificate, roots *anchors, judge pathJudge) (TlsCertificateFlags, bool) {
+// for paths from the leaf to a trusted authority. It gives the best one, with the
+// flags for what crypto/x509 does not judge, or nil if there is none.
+func validPath(leaf *x509.Certificate, sent []*x509.Certificate, roots *anchors, judge pathJudge) *verifiedPath {
 	options := x509.VerifyOptions{
 		Roots:       roots.pool,
 		CurrentTime: judge.now,
@@ -108,13 +132,19 @@ func validPath(leaf *x509.Certificate, sent []*x509.Certificate, roots *anchors,
 	}
 	paths, err := leaf.Verify(options)
 	if err != nil {
-		return 0, false
+		return nil
 	}
-	best := judge.path(paths[0], true)
+	best, flags := paths[0], judge.path(paths[0], true)
 	for _, path := range paths[1:] {
-		if flags := judge.path(path, true); fewer(flags, best) {
-			best = flags
+		if other := judge.path(path, true); fewer(other, flags) {
+			best, flags = path, other
 		}
 	}
-	return best, true
+	valid := &verifiedPath{roots, judge.purpose, flags, judge.now, judge.now.Add(verifiedLifetime)}
+	for _, c := range best {
+		if c.NotAfter.Before(valid.until) {
+			valid.until = c.NotAfter
+		}
+	}
+	return valid
 }
