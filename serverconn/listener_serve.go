@@ -55,8 +55,8 @@ type crew struct {
 // It goes on until the listener is closed and the last peer is gone, and returns what
 // Accept does then; or until ctx is done: then it closes the connections that it
 // serves, and returns CANCELLED. When it returns, no function of the handler runs any
-// more. Only one call at a time may be made, beside no Accept. Without the handler's
-// Messages the error is IO error INVALID_ARGUMENT.
+// more. A second call meanwhile is IO error FAILED, and Accept takes peers away from it.
+// Without the handler's Messages the error is INVALID_ARGUMENT.
 func (l *DtlsListener) Serve(ctx context.Context, handler Handler) error {
 	if handler.Messages == nil && handler.exposed == nil {
 		return datagram.NewError(datagram.CodeInvalidArgument, "handler without Messages: nobody would read what peers send")
@@ -67,10 +67,15 @@ func (l *DtlsListener) Serve(ctx context.Context, handler Handler) error {
 	// The workers go on while connections are closed.
 	working, stop := context.WithCancel(context.WithoutCancel(ctx))
 	c := &crew{ctx: working, handler: handler, workers: make([]*worker, handler.Workers), over: make(chan struct{})}
-	var running sync.WaitGroup
 	for i := range c.workers {
-		w := newWorker(c, l)
-		c.workers[i] = w
+		c.workers[i] = newWorker(c, l)
+	}
+	if !l.crew.CompareAndSwap(nil, c) { // from here on the reader knows it
+		stop()
+		return datagram.NewError(datagram.CodeFailed, "the listener has a handler already: one call of Serve at a time is possible")
+	}
+	var running sync.WaitGroup
+	for _, w := range c.workers {
 		running.Go(w.run)
 	}
 	defer func() {
@@ -79,10 +84,9 @@ func (l *DtlsListener) Serve(ctx context.Context, handler Handler) error {
 			w.stop()
 		}
 		running.Wait()
-		l.crew.CompareAndSwap(c, nil)
+		l.crew.Store(nil)
 		close(c.over)
 	}()
-	l.crew.Store(c)
 	for {
 		connection, err := l.Accept(ctx)
 		if err != nil {

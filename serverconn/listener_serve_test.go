@@ -128,10 +128,19 @@ func TestServeAfterClose(t *testing.T) {
 	}
 }
 
-func TestServeNeedsMessages(t *testing.T) {
-	if err := listen(t).Serve(t.Context(), serverconn.Handler{}); !errors.Is(err, datagram.ErrInvalidArgument) {
+func TestServeRefuses(t *testing.T) {
+	l := listen(t)
+	if err := l.Serve(t.Context(), serverconn.Handler{}); !errors.Is(err, datagram.ErrInvalidArgument) {
 		t.Error(err)
 	}
+	end := serve(t, l, serverconn.Handler{Messages: echoMessages})
+	connectServed(t, l)
+	if err := l.Serve(t.Context(), serverconn.Handler{Messages: echoMessages}); !errors.Is(err, datagram.ErrFailed) {
+		t.Errorf("a second handler: %v", err)
+	}
+	_ = end()
+	serve(t, l, serverconn.Handler{Messages: echoMessages})
+	connectServed(t, l) // another handler takes over
 }
 
 // What a peer sends before its close_notify is answered before ours.
