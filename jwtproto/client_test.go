@@ -158,6 +158,7 @@ func TestWalkDisturbed(t *testing.T) {
 
 // TestFaults walks in spite of all that a server may do to its replies.
 func TestFaults(t *testing.T) {
+	t.Parallel()
 	f := NewFaults(1)
 	f.Drop, f.WrongSignature, f.Duplicate, f.WrongOrder, f.Delay, f.DelayTime = 0.2, 0.2, 0.3, 0.1, 0.3, 10*time.Millisecond
 	server, address := startServer(t, Config{Faults: f}, UDP)

@@ -131,6 +131,10 @@ func (s *Server) take(token []byte, from peer) {
 	now := time.Now()
 	s.config.Logs.request(now, from.from, token)
 	directory := s.config.Lab.current.Load()
+	if len(token) <= s.config.MaxRequest && isCostly(token) && !s.checks.spend(from.from, now) {
+		s.counters.overBudget.Add(1)
+		return
+	}
 	r, why := decodeRequest(token, s.config.MaxRequest)
 	if why == accepted {
 		why = r.find(directory.groups, from.only, now)

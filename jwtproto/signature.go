@@ -64,6 +64,17 @@ func parseToken(text []byte) (token, Refusal) {
 	return token{payload: signed.UnsafePayloadWithoutVerification(), signed: signed}, accepted
 }
 
+// isCostly reports whether go-jose will parse the header of a token. That can take longer
+// than a check of a signature: it may be nested deeply, or have certificates in it. So it
+// is counted as one.
+func isCostly(text []byte) bool {
+	if !isCompact(text) {
+		return false
+	}
+	_, usual := usualHeaders[string(text[:bytes.IndexByte(text, '.')])]
+	return !usual
+}
+
 // isCompact reports whether a token has three parts in the alphabet of base64url. White
 // space is refused, which go-jose and encoding/base64 would skip.
 func isCompact(text []byte) bool {
