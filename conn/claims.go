@@ -192,7 +192,7 @@ func (c *claims) watch() <-chan struct{} {
 	return c.changed
 }
 
-// subscribe has wake called at every change, with mu held, until unsubscribe.
+// subscribe has wake called by notify, with mu held, until unsubscribe.
 func (c *claims) subscribe(wake *func(error)) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -213,6 +213,12 @@ func (c *claims) notify() {
 	for wake := range c.watchers {
 		(*wake)(nil)
 	}
+	c.wakeWaiting()
+}
+
+// wakeWaiting is notify for a change that makes no condition true, such as the end of
+// a write: sources need not look. The caller holds mu.
+func (c *claims) wakeWaiting() {
 	if c.changed != nil {
 		close(c.changed)
 		c.changed = nil
@@ -250,7 +256,7 @@ func (c *claims) takeControl(op operation) control {
 	c.control = 0
 	if what == 0 {
 		c.active &^= op
-		c.notify()
+		c.wakeWaiting()
 	}
 	return what
 }

@@ -199,3 +199,52 @@ func TestSourceGoroutines(t *testing.T) {
 		source.Destroy()
 	}
 }
+
+// A source ends with the connection, and with its context, at any time in its life.
+func TestSourceEnds(t *testing.T) {
+	for name, established := range map[string]bool{"new": false, "established": true} {
+		for _, end := range []string{"close", "cancel", "destroy"} {
+			t.Run(name+"/"+end, func(t *testing.T) {
+				bubble(t, func(t *testing.T) {
+					p := newPair(t)
+					if established {
+						mustHandshake(t, p)
+					}
+					ctx, cancel := context.WithCancel(background)
+					defer cancel()
+					source := p.client.CreateSource(ctx, in)
+					var last datagram.IOCondition
+					ended := make(chan int)
+					go func() {
+						n := 0
+						for last = range source.C() {
+							n++
+							time.Sleep(time.Second) // a new connection is readable all the time
+						}
+						ended <- n
+					}()
+					time.Sleep(time.Minute)
+					want := datagram.IOCondition(0)
+					switch end {
+					case "close":
+						want = datagram.Hup
+						if err := p.client.Close(background); err != nil {
+							t.Fatal(err)
+						}
+					case "cancel":
+						cancel()
+					case "destroy":
+						source.Destroy()
+					}
+					n := <-ended
+					if !established && n == 0 || end == "destroy" && established && n != 0 {
+						t.Errorf("triggered %d times", n)
+					}
+					if established && end != "destroy" && (n != 1 || last != want) || !established && end == "close" && last != want {
+						t.Errorf("the last of %d conditions was %v, want %v", n, last, want)
+					}
+				})
+			})
+		}
+	}
+}
