@@ -23,7 +23,7 @@ type listening struct {
 	Address string `json:"address"`
 	// Certificate is the subject of the server's certificate, empty without one.
 	Certificate string `json:"certificate"`
-	PSK         bool   `json:"psk"` // pre-shared keys are accepted
+	PSK         bool   `json:"psk"`               // pre-shared keys are accepted
 	Metrics     string `json:"metrics,omitempty"` // URL of the counters
 }
 
