@@ -28,7 +28,8 @@ func (c *DtlsConnection) begin(ctx context.Context, op operation, timeout time.D
 // Handshake makes the handshake, if it has not been made
 // (g_dtls_connection_handshake, G072, G073). It is never required, since the first
 // read or write does it, but gives its errors where they belong. It ends with ctx;
-// a peer that does not answer is given up after HandshakePatience.
+// a peer that does not answer is given up after HandshakePatience. What may have
+// failed of a datagram that was damaged on its way is tried again.
 //
 // Errors are TLS errors for what the peer or its certificate did, IO errors for
 // the base's, CANCELLED when ctx ends and TIMED_OUT for a silent peer. Once

@@ -32,6 +32,7 @@ type driver struct {
 	useless  int   // those that were, but held no whole ClientHello
 	refusal  error // of the base to carry a datagram of this length; nil: none
 
+	again      again
 	resumption resumption
 	signing    *signing // a signature that is being made; nil: none
 }
@@ -51,12 +52,16 @@ func (d *driver) run() error {
 			return newTlsError(TlsErrorMisc, err, "cannot begin the handshake")
 		}
 	case hello != nil:
-		d.machine = handshake.NewServer(d.config, hello, now)
+		d.again.listener = true
+		d.serve(hello, now)
 	}
 	in := takeInbox(1)
 	defer in.put()
 	for {
 		done, err := d.settle()
+		if err != nil && d.beginAgain() {
+			continue
+		}
 		if err == nil && !done {
 			err = d.receive(in)
 		}
@@ -183,6 +188,9 @@ func (d *driver) flush() error {
 	if len(datagrams) == 0 {
 		return nil
 	}
+	if d.machine.Err() != nil {
+		d.again.alert = datagrams[len(datagrams)-1]
+	}
 	messages := make([]datagram.OutputMessage, len(datagrams))
 	for i := range datagrams {
 		messages[i].Vectors = datagrams[i : i+1]
@@ -242,12 +250,14 @@ func (d *driver) receive(in *inbox) error {
 		}
 		return nil
 	}
-	bytes := in.datagram(0)
+	bytes, from := in.datagram(0), in.messages[0].Address
 	if d.machine != nil {
-		d.machine.Receive(bytes, now)
+		if !d.peerBeginsAgain(bytes, from, now) {
+			d.machine.Receive(bytes, now)
+		}
 		return nil
 	}
-	return d.firstDatagram(bytes, in.messages[0].Address, now)
+	return d.firstDatagram(bytes, from, now)
 }
 
 func (d *driver) timer() time.Time {
@@ -270,7 +280,7 @@ func (d *driver) firstDatagram(bytes []byte, from datagram.Address, now time.Tim
 	verified, reply := cookies().VerifyHello(bytes, []byte(from.String()), nil, now)
 	switch {
 	case verified != nil:
-		d.machine = handshake.NewServer(d.config, verified, now)
+		d.serve(verified, now)
 	case len(reply) > 0:
 		messages := [1]datagram.OutputMessage{{Vectors: [][]byte{reply}}}
 		if _, err := d.c.base.SendMessages(d.ctx, messages[:], 0, remaining(d.deadline)); err != nil {
@@ -278,6 +288,7 @@ func (d *driver) firstDatagram(bytes []byte, from datagram.Address, now time.Tim
 		}
 	case record.LooksLikeDTLS(bytes):
 		d.useless++
+		d.repeatAlert(now)
 	default:
 		d.foreign++
 	}

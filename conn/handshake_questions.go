@@ -30,6 +30,9 @@ func (d *driver) judge() (*handshake.Error, error) {
 	if err != nil {
 		return nil, err
 	}
+	if chain == d.again.accepted {
+		return nil, nil
+	}
 	flags, err := c.verifyPeer(d.ctx, chain)
 	if err != nil {
 		return nil, err
@@ -46,8 +49,10 @@ func (d *driver) judge() (*handshake.Error, error) {
 	c.Notify(PropertyPeerCertificate, PropertyPeerCertificateErrors)
 	d.machine.Session().PeerErrors = uint32(flags)
 	if accepted {
+		d.again.accepted = chain
 		return nil, nil
 	}
+	d.again.refused = true
 	return handshake.NewError(handshake.KindBadCertificate, refusalAlert(flags), "unacceptable TLS certificate: %s", describe(flags, c.role.IsServer())), nil
 }
 

@@ -18,6 +18,7 @@ const (
 	maxMessage       = 1 << 16 // bytes of one handshake message
 	maxShortMessage  = 1 << 12 // of one where no certificate is expected
 	maxAhead         = 16      // messages that are kept: the awaited one and those behind it
+	maxSkips         = 8       // repetitions of what is behind a message that does not come
 	maxRanges        = 64      // separate fragments of one message
 	maxDiscards      = 64      // messages that are given up for others
 	maxEarly         = 16      // records kept that came before their time
@@ -50,6 +51,7 @@ const (
 	smallMTU   = 548 // what every IPv4 host must take, less the headers
 
 	sendsUntilSmall  = 3 // of a flight
+	foreignAnswers   = 3 // to hellos: a peer that sent so many and nothing else does not speak DTLS; fewer may be damaged
 	sendsUntilDouble = 3
 )
 

@@ -139,6 +139,14 @@ func (c *Cookies) VerifyHello(datagram, peer, dst []byte, now time.Time) (verifi
 	return nil, record.AppendPlaintext(dst, record.TypeHandshake, record.VersionDTLS10, rec.Sequence, content)
 }
 
+// IsClientHello tells whether a datagram begins with a ClientHello of epoch 0. It is
+// a look, no judgement.
+func IsClientHello(datagram []byte) bool {
+	rec, _, ok := record.Next(datagram)
+	return ok && rec.Type == record.TypeHandshake && rec.Epoch == 0 &&
+		len(rec.Fragment()) > 0 && handshake.Type(rec.Fragment()[0]) == handshake.TypeClientHello
+}
+
 // AppendAlert appends a record with a fatal alert that answers the hello in place of
 // a machine.
 func (v *VerifiedHello) AppendAlert(dst []byte, description alert.Description) []byte {

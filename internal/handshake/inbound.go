@@ -2,6 +2,7 @@ package handshake
 
 import (
 	"slices"
+	"time"
 
 	"github.com/pion/dtls/v2/pkg/protocol/handshake"
 )
@@ -36,6 +37,8 @@ type inbound struct {
 	slots     [maxAhead]*partial // of next, next+1, ... at seq % maxAhead
 	size      int                // bytes of all bodies in slots
 	discarded uint64             // messages that were begun and given up
+	skips     int                // times that something ahead came again while nothing of the awaited message did
+	skippedAt time.Time          // the last of them
 }
 
 // fate says what became of a fragment.
@@ -145,6 +148,18 @@ func (p *partial) fill(from int, data []byte) fate {
 	return fateKept
 }
 
+// skipped is told of a repeated message, and tells whether those ahead of the awaited
+// one have come so often without it that the peer does not have it: the numbers of the
+// two sides differ since one of them was damaged on its way.
+func (in *inbound) skipped(seq uint16, now time.Time) bool {
+	if seq == in.next || in.slots[in.next%maxAhead] != nil || now.Sub(in.skippedAt) < repetitionPause {
+		return false
+	}
+	in.skippedAt = now
+	in.skips++
+	return in.skips >= maxSkips
+}
+
 // pop takes the message that is next in order, if it is complete.
 func (in *inbound) pop() (message, bool) {
 	slot := &in.slots[in.next%maxAhead]
@@ -154,6 +169,7 @@ func (in *inbound) pop() (message, bool) {
 	}
 	in.drop(slot)
 	in.next++
+	in.skips = 0
 	return p.message, true
 }
 

@@ -4,6 +4,8 @@ import (
 	"crypto/sha256"
 	"slices"
 	"time"
+
+	"github.com/pion/dtls/v2/pkg/protocol/alert"
 )
 
 // checkpoint is where a side stood when it had sent a flight and waited for the
@@ -80,4 +82,30 @@ func (m *Machine) goBack(now time.Time) {
 	if err := m.put(m.out.repeat, now); err != nil {
 		m.fail(err)
 	}
+}
+
+// MayBeDamage tells whether the failure may come from a datagram that was damaged or
+// forged on its way, so that another handshake is worth a try: nothing of this one was
+// authenticated. Wrong pre-shared keys look like damage, and are taken for what they
+// are.
+func (m *Machine) MayBeDamage() bool {
+	e := m.err
+	if e == nil || m.finished {
+		return false
+	}
+	psk := m.suite != nil && m.suite.PSK()
+	switch e.Kind {
+	case KindProtocol, KindVersion, KindBadCertificate:
+		return true
+	case KindKeyMismatch:
+		return !psk
+	case KindPeerAlert:
+		switch e.Alert {
+		case alert.DecodeError, alert.IllegalParameter, alert.UnexpectedMessage, alert.UnsupportedExtension, alert.ProtocolVersion:
+			return true
+		case alert.DecryptError, alert.BadRecordMac:
+			return !psk
+		}
+	}
+	return false
 }

@@ -53,7 +53,7 @@ func (m *Machine) Expire(now time.Time) {
 	case m.question != NoQuestion:
 		m.fail(m.errUndecided())
 		return
-	case m.stats.Records == 0 && m.stats.NotDTLS > 0 && m.out.sends >= 3:
+	case m.stats.Records == 0 && m.stats.NotDTLS >= foreignAnswers && m.out.sends >= foreignAnswers:
 		m.fail(NewError(KindNotDTLS, 0, "peer does not speak DTLS: it answered %d times with something else", m.stats.NotDTLS))
 		return
 	case !now.Before(m.giveUp()):
