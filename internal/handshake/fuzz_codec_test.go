@@ -2,8 +2,14 @@ package handshake
 
 import (
 	"bytes"
+	"encoding/hex"
+	"encoding/json"
+	"maps"
 	mathrand "math/rand/v2"
+	"os"
 	"reflect"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -48,6 +54,41 @@ func samples(t testing.TB) []sample {
 	return all
 }
 
+// peersFile holds messages that other implementations sent. The interoperation tests
+// write it: go test ./internal/interop -update-samples.
+const peersFile = "testdata/peers.json"
+
+// peerMessages are whole handshake messages, with their headers, of OpenSSL, GnuTLS,
+// the real Gio, mbed TLS, wolfSSL and both pions; side 0 are those of clients.
+func peerMessages(t testing.TB, side int) (all [][]byte) {
+	t.Helper()
+	text, err := os.ReadFile(peersFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var byWho map[string][]string
+	if err := json.Unmarshal(text, &byWho); err != nil {
+		t.Fatal(err)
+	}
+	for _, who := range slices.Sorted(maps.Keys(byWho)) {
+		messages := byWho[who]
+		if strings.HasSuffix(who, " as client") != (side == 0) {
+			continue
+		}
+		for _, m := range messages {
+			b, err := hex.DecodeString(m)
+			if err != nil || len(b) < handshake.HeaderLength {
+				t.Fatalf("%s: a sample of %s is none", peersFile, who)
+			}
+			all = append(all, b)
+		}
+	}
+	if len(all) == 0 {
+		t.Fatalf("%s has no messages", peersFile)
+	}
+	return all
+}
+
 // bodies are all messages of a type in the samples.
 func bodies(t testing.TB, typ handshake.Type) [][]byte {
 	var all [][]byte
@@ -57,6 +98,13 @@ func bodies(t testing.TB, typ handshake.Type) [][]byte {
 				if m.typ == typ {
 					all = append(all, m.body)
 				}
+			}
+		}
+	}
+	for side := range 2 {
+		for _, m := range peerMessages(t, side) {
+			if handshake.Type(m[0]) == typ {
+				all = append(all, m[handshake.HeaderLength:])
 			}
 		}
 	}
@@ -182,6 +230,9 @@ func FuzzHelloVerify(f *testing.F) {
 				f.Add(d)
 			}
 		}
+	}
+	for _, m := range peerMessages(f, 0) {
+		f.Add(record.AppendPlaintext(nil, record.TypeHandshake, record.VersionDTLS10, 0, m))
 	}
 	cookies := NewCookies(puppetStart)
 	f.Fuzz(func(t *testing.T, datagram []byte) {

@@ -52,6 +52,9 @@ func addDatagrams(f *testing.F, side int) {
 			f.Add(uint8(i+1), true, d)
 		}
 	}
+	for i, m := range peerMessages(f, side) {
+		f.Add(uint8(i%6), true, record.AppendPlaintext(nil, record.TypeHandshake, record.VersionDTLS12, uint64(i), m))
+	}
 	for _, d := range [][]byte{
 		record.AppendPlaintext(nil, record.TypeAlert, record.VersionDTLS12, 9, []byte{2, 40}),
 		record.AppendPlaintext(nil, record.TypeAlert, record.VersionDTLS12, 9, []byte{1, 0}),

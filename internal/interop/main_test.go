@@ -25,6 +25,12 @@ func TestMain(m *testing.M) {
 			code = 1
 		}
 	}
+	if *updateSamples && code == 0 {
+		if err := writeSamples(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			code = 1
+		}
+	}
 	if err := os.RemoveAll(programs()); err != nil {
 		panic(err)
 	}

@@ -38,6 +38,7 @@ type event struct {
 func newTrace(t testing.TB, base datagram.DatagramBased) *trace {
 	tr := &trace{DatagramBased: base, begin: time.Now()}
 	t.Cleanup(func() {
+		tr.keepSamples(t)
 		if t.Failed() {
 			t.Logf("on the wire:\n%s", tr)
 		}
