@@ -82,6 +82,20 @@ func (d *driver) keepSession() {
 	}
 }
 
+// forgetSession has a client offer its session with this server no more.
+func (c *DtlsConnection) forgetSession() {
+	cache := c.role.SessionCache()
+	if cache == nil {
+		return
+	}
+	c.mu.Lock()
+	own := c.settings.certificates()
+	c.mu.Unlock()
+	if key := sessionKey(c.role.Identity(), own); key != "" {
+		cache.put(key, nil)
+	}
+}
+
 // notifyResumed fills in what a full handshake finds on its way, after the handshake
 // as the real Gio does (G196).
 func (d *driver) notifyResumed() {

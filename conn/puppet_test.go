@@ -31,7 +31,13 @@ func newPuppet(t testing.TB, server bool) (*conn.DtlsConnection, *puppet) {
 // newPuppetOver is newPuppet with given bases; the puppet's must be a pipe.
 func newPuppetOver(t testing.TB, server bool, clientBase, serverBase datagram.DatagramBased) (*conn.DtlsConnection, *puppet) {
 	t.Helper()
-	p := newPairOver(t, clientBase, serverBase).usesPSK()
+	return puppetOf(t, server, newPairOver(t, clientBase, serverBase))
+}
+
+// puppetOf is newPuppet with a pair that has not made its handshake.
+func puppetOf(t testing.TB, server bool, p *pair) (*conn.DtlsConnection, *puppet) {
+	t.Helper()
+	p.usesPSK()
 	for _, c := range p.both() {
 		if err := c.SetCiphersuites("TLS_PSK_WITH_AES_128_GCM_SHA256"); err != nil {
 			t.Fatal(err)

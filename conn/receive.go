@@ -312,6 +312,7 @@ func (c *DtlsConnection) receiveAlert(content []byte) error {
 	case a.Description == alert.CloseNotify:
 		c.rx.ended = true
 	case a.Level == alert.Fatal:
+		c.forgetSession() // RFC 5246 7.2.2
 		return c.end(c.readError(TlsErrorMisc, "peer sent fatal TLS alert: %s", machine.AlertName(a.Description)))
 	default:
 		c.stats.dropped.Add(1)

@@ -10,6 +10,7 @@ import (
 
 	"gdtls/conn"
 	"gdtls/datagram"
+	"gdtls/internal/record"
 	"gdtls/serverconn"
 )
 
@@ -309,5 +310,26 @@ func TestHandshakeObserver(t *testing.T) {
 		"alert unknown_ca", "failed unacceptable TLS certificate: UNKNOWN_CA"}
 	if !slices.Equal(told, want) {
 		t.Errorf("told %q, want %q", told, want)
+	}
+}
+
+// A session whose connection ended with a fatal alert is not resumed (RFC 5246 7.2.2).
+func TestFatalAlertEndsSession(t *testing.T) {
+	for _, fatal := range []bool{false, true} {
+		f := newFamily()
+		f.set = func(p *pair) { p.usesPSK() }
+		c, u := puppetOf(t, false, f.pair(t))
+		if fatal {
+			u.send(t, u.seal(t, record.TypeAlert, "\x02\x14"))
+			_, _, err := receiveOne(c, -1)
+			wantTLS(t, err, conn.TlsErrorMisc)
+		}
+		f.meet(t, !fatal, func(p *pair) {
+			for _, c := range p.both() {
+				if err := c.SetCiphersuites("TLS_PSK_WITH_AES_128_GCM_SHA256"); err != nil {
+					t.Fatal(err)
+				}
+			}
+		})
 	}
 }
