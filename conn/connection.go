@@ -142,15 +142,18 @@ func newSession(s *handshake.Session) *session {
 	}
 }
 
-// counters count records and messages; each is updated atomically.
+// counters count records, messages and their bytes; each is updated atomically.
 type counters struct {
-	sent, received, dropped, replayed, unauthenticated atomic.Uint64
+	sent, received, sentBytes, receivedBytes, missing, dropped, replayed, unauthenticated atomic.Uint64
 }
 
 // Stats counts what went through a connection.
 type Stats struct {
 	Sent            uint64 // application messages sent
 	Received        uint64 // application messages received
+	SentBytes       uint64 // bytes of the messages sent
+	ReceivedBytes   uint64 // bytes of the messages received, those that were cut off included
+	Missing         uint64 // records of the peer that did not arrive, or not yet: gaps in their numbers since the handshake
 	Dropped         uint64 // records dropped as malformed, out of place or unknown, and warnings without effect
 	Replayed        uint64 // records dropped as repeated or too old
 	Unauthenticated uint64 // records dropped since they were not the peer's
@@ -404,6 +407,9 @@ func (c *DtlsConnection) Stats() Stats {
 	return Stats{
 		Sent:            c.stats.sent.Load(),
 		Received:        c.stats.received.Load(),
+		SentBytes:       c.stats.sentBytes.Load(),
+		ReceivedBytes:   c.stats.receivedBytes.Load(),
+		Missing:         c.stats.missing.Load(),
 		Dropped:         c.stats.dropped.Load(),
 		Replayed:        c.stats.replayed.Load(),
 		Unauthenticated: c.stats.unauthenticated.Load(),

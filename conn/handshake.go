@@ -95,7 +95,7 @@ func (c *DtlsConnection) notifyNegotiated() {
 // establish takes over what the handshake agreed on. The machine is not referred to
 // any more.
 func (c *DtlsConnection) establish(s *handshake.Session) {
-	c.rx.opener, c.rx.early, c.rx.ended = s.Opener, s.Early, s.Closed
+	c.rx.opener, c.rx.next, c.rx.early, c.rx.ended = s.Opener, s.Opener.Next(), s.Early, s.Closed
 	c.rx.ready.Store(len(s.Early) > 0 || s.Closed)
 	c.tx.sealer = s.Sealer
 	if s.LastFlight != nil {

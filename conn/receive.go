@@ -29,6 +29,7 @@ const (
 // receiver is the reading side.
 type receiver struct {
 	opener *record.Opener
+	next   uint64   // number after the highest record so far
 	early  [][]byte // messages that came before the end of the handshake
 	inbox  *inbox   // datagrams that are not used up; nil for none
 	ended  bool     // the peer has closed, or the base has ended
@@ -164,11 +165,18 @@ func (c *DtlsConnection) receive(ctx context.Context, messages []datagram.InputM
 
 // take fills messages with what was fetched.
 func (c *DtlsConnection) take(messages []datagram.InputMessage) (int, error) {
+	bytes := 0
+	defer func() {
+		if bytes > 0 {
+			c.stats.receivedBytes.Add(uint64(bytes))
+		}
+	}()
 	for n := range messages {
 		data, ok, err := c.nextMessage()
 		if !ok || err != nil {
 			return n, err
 		}
+		bytes += len(data)
 		scatter(&messages[n], data)
 	}
 	return len(messages), nil
@@ -288,6 +296,7 @@ func (c *DtlsConnection) open(rec *record.Record) (data []byte, ok bool, err err
 		c.stats.dropped.Add(1)
 		return nil, false, nil
 	}
+	c.noteNumber(rec.Sequence)
 	switch typ {
 	case record.TypeApplicationData:
 		c.rx.used = true
@@ -300,6 +309,19 @@ func (c *DtlsConnection) open(rec *record.Record) (data []byte, ok bool, err err
 		c.stats.dropped.Add(1)
 	}
 	return nil, false, nil
+}
+
+// noteNumber counts what is missing, by the number of a record that was the peer's.
+func (c *DtlsConnection) noteNumber(number uint64) {
+	switch next := c.rx.next; {
+	case number == next:
+		c.rx.next++
+	case number > next:
+		c.stats.missing.Add(number - next)
+		c.rx.next = number + 1
+	case c.stats.missing.Load() > 0: // it was late; only the reader counts
+		c.stats.missing.Add(^uint64(0))
+	}
 }
 
 // receiveAlert takes an authenticated alert: close_notify is the peer's end, a

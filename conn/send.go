@@ -79,7 +79,7 @@ func (c *DtlsConnection) send(ctx context.Context, messages []datagram.OutputMes
 	most := plaintextWithin(c.mtu.size(), c.tx.sealer.Overhead())
 	out := outboxes.Get().(*outbox)
 	defer outboxes.Put(out)
-	sent := 0
+	sent, bytes := 0, 0
 	for sent < len(messages) {
 		k, err := c.seal(out, messages[sent:], most)
 		if k == 0 {
@@ -91,6 +91,7 @@ func (c *DtlsConnection) send(ctx context.Context, messages []datagram.OutputMes
 		n, err := c.pass(ctx, out.messages[:k], timeout, deadline)
 		for i := range n {
 			messages[sent+i].BytesSent = length(messages[sent+i].Vectors)
+			bytes += messages[sent+i].BytesSent
 		}
 		sent += n
 		if n < k || err != nil {
@@ -109,6 +110,7 @@ func (c *DtlsConnection) send(ctx context.Context, messages []datagram.OutputMes
 		}
 	}
 	c.stats.sent.Add(uint64(sent))
+	c.stats.sentBytes.Add(uint64(bytes))
 	return sent, nil
 }
 

@@ -54,6 +54,9 @@ func (o *Opener) Epoch() uint16 { return o.epoch }
 // Failures returns how many records failed authentication.
 func (o *Opener) Failures() uint64 { return o.failures }
 
+// Next returns the number after the highest of the records that were opened.
+func (o *Opener) Next() uint64 { return o.window.highest + 1 }
+
 // Open checks the record's epoch, its length and that it is none of those seen
 // before, decrypts it where it stands, and remembers its number. The plaintext
 // aliases rec.Raw, whose fragment is overwritten even if authentication fails.
