@@ -1,6 +1,7 @@
 package jwtproto
 
 import (
+	"crypto/sha256"
 	"encoding/json"
 	"strconv"
 )
@@ -33,7 +34,20 @@ func (r rawClaim) text() (string, bool) {
 
 // claims are those of a request that the protocol knows.
 type claims struct {
-	subject, number, state, maximum, registration, issued, expires, audience rawClaim
+	subject, number, state, maximum, registration, token, issued, expires, audience rawClaim
+}
+
+// tokenID stands for the jti, whatever it is.
+func (c *claims) tokenID() (id TokenID) {
+	if c.token == nil {
+		return id
+	}
+	text, ok := c.token.text()
+	if !ok {
+		text = string(c.token)
+	}
+	sum := sha256.Sum256([]byte(text))
+	return TokenID(sum[:len(id)])
 }
 
 // named finds the place of a claim, nil for one that the protocol does not know.
@@ -49,6 +63,8 @@ func (c *claims) named(name string) *rawClaim {
 		return &c.maximum
 	case "registration":
 		return &c.registration
+	case "jti":
+		return &c.token
 	case "iat":
 		return &c.issued
 	case "exp":

@@ -114,7 +114,7 @@ func isMalleable(token []byte, good map[string]bool) bool {
 // FuzzReply has a client read whatever comes.
 func FuzzReply(f *testing.F) {
 	secret := []byte(secretText)
-	ack := newSealer(secret).seal(acknowledgement("REDS", payloadID(nil), 1, time.Now()))
+	ack := newSealer(secret).seal(acknowledgement("REDS", RequestID{}, 1, time.Now()))
 	f.Add(ack)
 	f.Add(newSealer(secret).seal(refusal(DecodeFailed, time.Now())))
 	f.Add([]byte(replyHeader + "e30.AA"))

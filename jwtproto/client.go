@@ -5,6 +5,7 @@ import (
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/rsa"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -153,33 +154,33 @@ type requestClaims struct {
 
 // Request makes the signed request for a number, which expires after a minute and a
 // half, and the id by which its acknowledgement names it.
-func (c *Client) Request(n int) (token []byte, id string, err error) {
+func (c *Client) Request(n int) (token []byte, id RequestID, err error) {
 	signer, err := NewRequestSigner(c.Key)
 	if err != nil {
-		return nil, "", err
+		return nil, id, err
 	}
 	return c.request(signer, n)
 }
 
-func (c *Client) request(signer jose.Signer, n int) (token []byte, id string, err error) {
+func (c *Client) request(signer jose.Signer, n int) (token []byte, id RequestID, err error) {
 	now := time.Now()
 	payload, err := json.Marshal(requestClaims{
 		Subject: c.Group, Number: n, State: Colour(n), Maximum: c.Members, Registration: c.Registration,
 		Token: newTokenID(), Issued: now.Unix(), Expires: now.Add(requestLife).Unix(), Audience: Audience,
 	})
 	if err != nil {
-		return nil, "", err
+		return nil, id, err
 	}
 	signed, err := signer.Sign(payload)
 	if err != nil {
-		return nil, "", fmt.Errorf("jwtproto: cannot sign the request: %w", err)
+		return nil, id, fmt.Errorf("jwtproto: cannot sign the request: %w", err)
 	}
 	compact, err := signed.CompactSerialize()
-	return []byte(compact), payloadID(payload), err
+	return []byte(compact), sha256.Sum256(payload), err
 }
 
 // say sends a request until its acknowledgement comes.
-func (c *Client) say(ctx context.Context, over datagram.DatagramBased, n int, token []byte, id string) (Acknowledged, error) {
+func (c *Client) say(ctx context.Context, over datagram.DatagramBased, n int, token []byte, id RequestID) (Acknowledged, error) {
 	a := Acknowledged{Number: n}
 	wait, patience := c.FirstWait, min(c.Patience, time.Minute)
 	if wait <= 0 {
@@ -232,7 +233,7 @@ type rejects struct {
 }
 
 // listen waits for the reply to a request, and skips what is none.
-func (c *Client) listen(ctx context.Context, over datagram.DatagramBased, id string, wait time.Duration) (replyClaims, rejects, error) {
+func (c *Client) listen(ctx context.Context, over datagram.DatagramBased, id RequestID, wait time.Duration) (replyClaims, rejects, error) {
 	var r rejects
 	buf := make([]byte, maxReply+1)
 	for until := time.Now().Add(wait); ; {
@@ -253,7 +254,7 @@ func (c *Client) listen(ctx context.Context, over datagram.DatagramBased, id str
 		switch {
 		case err != nil:
 			r.count, r.last = r.count+1, err
-		case claims.Next == nil && claims.Response == "", claims.Next != nil && claims.ID != id:
+		case claims.Next == nil && claims.Response == "", claims.Next != nil && claims.ID != id.String():
 			r.count++ // to an earlier request
 		default:
 			return claims, r, nil

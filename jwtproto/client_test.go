@@ -55,7 +55,7 @@ func TestWalk(t *testing.T) {
 				if err := c.Walk(t.Context(), transport.dial(t, address)); err != nil {
 					t.Fatal(err)
 				}
-				checkWalk(t, server.History("BLUES"), states)
+				checkWalk(t, history(t, server, "BLUES"), states)
 				if len(seen) != states || seen[states-1] != 0 || seen[0] != 1 {
 					t.Errorf("acknowledgements %v", seen)
 				}
@@ -96,7 +96,7 @@ func TestWalkImpaired(t *testing.T) {
 				if err := c.Walk(t.Context(), dial(t, seed, address)); err != nil {
 					t.Fatal(err)
 				}
-				checkWalk(t, server.History("REDS"), DefaultStates)
+				checkWalk(t, history(t, server, "REDS"), DefaultStates)
 				if sent == DefaultStates {
 					t.Error("nothing was lost: the test shows nothing")
 				}

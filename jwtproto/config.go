@@ -33,6 +33,12 @@ type Config struct {
 	// Leeway is how far the time of issue of a request may be ahead of the clock, in
 	// whole seconds; 0: DefaultLeeway, negative: not at all.
 	Leeway time.Duration
+	// Strict refuses requests that are older than the restart of their group, as Rules
+	// says: a walk that was recorded cannot be played again then, even if its requests
+	// have no jti.
+	Strict bool
+	// Store keeps the states of the groups; nil: NewMemory. The server does not close it.
+	Store Store
 	// Workers is how many signatures are checked at once; 0: as many as there are
 	// processors.
 	Workers int
@@ -80,6 +86,9 @@ func (c Config) normal() (Config, Machine, error) {
 	or(&c.ChecksPerSecond, DefaultChecksPerSecond)
 	or(&c.RepliesPerSecond, DefaultRepliesPerSecond)
 	or(&c.MaxPeers, DefaultMaxPeers)
+	if c.Store == nil {
+		c.Store = NewMemory()
+	}
 	if c.Workers <= 0 {
 		c.Workers = runtime.GOMAXPROCS(0)
 	}

@@ -10,8 +10,11 @@
 //
 // Machine is the state machine alone. Lab is the folder with the groups, their public
 // keys and the secret of the replies. Server answers requests that come over any
-// datagram.DatagramBased, bare or inside DTLS, or both on one. Client walks through the
-// states.
+// datagram.DatagramBased, bare or inside DTLS, or both on one. Store keeps the states of
+// the groups and what was acknowledged. Client walks through the states.
+//
+// An acknowledgement leaves only when the Store has kept what it says. While the Store
+// fails, requests are not acknowledged; clients repeat them.
 //
 // # Hostile input
 //

@@ -45,9 +45,9 @@ type replyClaims struct {
 }
 
 // acknowledgement makes the claims of the answer to an accepted request.
-func acknowledgement(group, id string, next int, now time.Time) replyClaims {
+func acknowledgement(group string, id RequestID, next int, now time.Time) replyClaims {
 	c := newReply(group, now)
-	c.ID, c.Next = id, &next
+	c.ID, c.Next = id.String(), &next
 	return c
 }
 

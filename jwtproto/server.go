@@ -25,20 +25,23 @@ type Server struct {
 	// Constant.
 	config  Config
 	machine Machine
-	store   *store
 	checks  *budget
 	replies *budget
 	workers errgroup.Group
 
 	// Between the stages. done ends them all.
 	ready  chan *lane
+	moves  chan move
 	outbox chan reply
 	done   chan struct{}
 	close  sync.Once
 
-	counters struct{ requests, acknowledged, refused, overBudget, overflowed, unsent, spoiled atomic.Uint64 }
+	counters struct {
+		requests, acknowledged, refused, overBudget, overflowed, unstored, unsent, spoiled atomic.Uint64
+	}
+	refusals refusals
 
-	queued atomic.Int64 // jobs in all lanes
+	queued atomic.Int64 // jobs in all lanes, and moves
 	mu     sync.Mutex   // guards lanes
 	lanes  map[string]*lane
 }
@@ -50,6 +53,7 @@ type Stats struct {
 	Refused      uint64 // answered with an error reply
 	OverBudget   uint64 // not answered, since the host had used up its budget
 	Overflowed   uint64 // not answered, since too many requests waited
+	Unstored     uint64 // not answered, since the Store could not keep what follows
 	Unsent       uint64 // replies that the transport did not take
 	Spoiled      uint64 // replies that were subject to Faults
 }
@@ -63,10 +67,10 @@ func NewServer(config Config) (*Server, error) {
 	s := &Server{
 		config:  config,
 		machine: machine,
-		store:   newStore(machine),
 		checks:  newBudget(config.ChecksPerSecond, 2*config.ChecksPerSecond),
 		replies: newBudget(config.RepliesPerSecond, 2*config.RepliesPerSecond),
 		ready:   make(chan *lane, maxQueued),
+		moves:   make(chan move, maxQueued),
 		outbox:  make(chan reply, maxQueued),
 		done:    make(chan struct{}),
 		lanes:   map[string]*lane{},
@@ -74,6 +78,7 @@ func NewServer(config Config) (*Server, error) {
 	for range config.Workers {
 		s.workers.Go(s.work)
 	}
+	s.workers.Go(s.commit)
 	s.workers.Go(s.send)
 	return s, nil
 }
@@ -90,16 +95,13 @@ func (s *Server) Stats() Stats {
 	c := &s.counters
 	return Stats{
 		Requests: c.requests.Load(), Acknowledged: c.acknowledged.Load(), Refused: c.refused.Load(),
-		OverBudget: c.overBudget.Load(), Overflowed: c.overflowed.Load(), Unsent: c.unsent.Load(), Spoiled: c.spoiled.Load(),
+		OverBudget: c.overBudget.Load(), Overflowed: c.overflowed.Load(), Unstored: c.unstored.Load(),
+		Unsent: c.unsent.Load(), Spoiled: c.spoiled.Load(),
 	}
 }
 
-// History is what the server acknowledged to a group, the oldest first: the last
-// thousand rows. It begins anew with the server.
-func (s *Server) History(group string) []Row { return s.store.history(group) }
-
-// Last is the last number that a group said in turn.
-func (s *Server) Last(group string) int { return s.store.last(group) }
+// Store is where the server keeps the states of the groups.
+func (s *Server) Store() Store { return s.config.Store }
 
 // peer is where a request came from, and its answer goes.
 type peer struct {
@@ -207,42 +209,58 @@ func (s *Server) work() error {
 				s.ready <- l
 			}
 			l.mu.Unlock()
-			s.queued.Add(-1)
 		}
 	}
 }
 
-// answer checks what is left to check, moves the group, and sends the answer.
+// answer checks what is left to check. A refusal is answered at once, and all else when
+// the Store has it.
 func (s *Server) answer(j job) {
-	defer j.peer.outlet.pending.Add(-1)
 	now := time.Now()
 	if j.why == accepted {
 		j.why = j.verify(s.machine, s.config.Leeway, now)
 	}
+	if j.why == accepted {
+		s.moves <- move{j.request.move(now), j} // has room: it takes as many as are queued
+		return
+	}
+	s.refuse(j, now)
+	s.queued.Add(-1)
+}
+
+// refuse answers with an error reply.
+func (s *Server) refuse(j job, now time.Time) {
 	e := Event{Time: now, Peer: j.peer.from, DTLS: j.peer.dtls, Why: j.why}
 	subject := noSubject
 	if j.request != nil && j.group != nil {
 		e.Group, subject = j.group.name, j.group.name
+		e.Row.Registration = j.registration
 	}
-	var claims replyClaims
-	if j.why == accepted {
-		id := j.id()
-		e.Row = s.store.apply(e.Group, j.request, id, now)
-		claims = acknowledgement(e.Group, id, e.Row.Next, now)
-		s.counters.acknowledged.Add(1)
-		s.config.Logs.accepted(now, e.Group, j.token.payload, j.registration)
-		if e.Row.Step == Advanced && e.Row.Number == s.machine.Final() {
-			s.config.Logs.success(now, e.Group)
-		}
-	} else {
-		claims = refusal(j.why, now)
-		s.counters.refused.Add(1)
-		s.config.Logs.refused(now, subject, j.why)
+	s.counters.refused.Add(1)
+	s.refusals.add(RefusalCount{e.Group, e.Row.Registration, j.why, 1, now})
+	s.config.Logs.refused(now, subject, j.why)
+	s.tell(e, subject, j, refusal(j.why, now))
+}
+
+// acknowledge answers what the Store has.
+func (s *Server) acknowledge(j job, row Row) {
+	now := time.Now()
+	group := j.group.name
+	s.counters.acknowledged.Add(1)
+	s.config.Logs.accepted(now, group, j.token.payload, j.registration)
+	if row.Step == Advanced && row.Number == s.machine.Final() {
+		s.config.Logs.success(now, group)
 	}
+	s.tell(Event{Time: now, Peer: j.peer.from, DTLS: j.peer.dtls, Group: group, Row: row}, group, j, acknowledgement(group, row.ID, row.Next, now))
+}
+
+// tell lets everybody know about an answer, and the client last.
+func (s *Server) tell(e Event, subject string, j job, claims replyClaims) {
 	if s.config.Observe != nil {
 		s.config.Observe(e)
 	}
 	token := s.config.Lab.current.Load().sealer.seal(claims)
-	s.config.Logs.response(now, subject, token)
+	s.config.Logs.response(e.Time, subject, token)
 	s.post(reply{j.peer.outlet, j.peer.address, token})
+	j.peer.outlet.pending.Add(-1)
 }

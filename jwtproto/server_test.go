@@ -8,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -93,7 +92,7 @@ func TestOrder(t *testing.T) {
 				receiveReply(t, over)
 			}
 			for _, group := range []string{"REDS", "BLUES", "HEARTBEAT"} {
-				for i, row := range server.History(group) {
+				for i, row := range history(t, server, group) {
 					if row.Number != i%DefaultStates || row.Step == Refused {
 						t.Fatalf("%s: row %d has number %d, %v", group, i, row.Number, row.Step)
 					}
@@ -312,19 +311,5 @@ func TestServerErrors(t *testing.T) {
 		if err := s.Serve(t.Context(), base, over); err == nil {
 			t.Errorf("transport %d over a closed socket: no error", over)
 		}
-	}
-}
-
-func TestHistoryIsBounded(t *testing.T) {
-	s := newStore(Machine{})
-	for i := range 5 * historyLength {
-		s.apply("REDS", &request{number: i % 7}, fmt.Sprint(i), time.Time{})
-	}
-	h := s.history("REDS")
-	if len(h) != historyLength || cap(s.groups["REDS"].history) > 4*historyLength {
-		t.Errorf("%d rows, room for %d", len(h), cap(s.groups["REDS"].history))
-	}
-	if last := h[len(h)-1].ID; last != fmt.Sprint(5*historyLength-1) || !slices.IsSortedFunc(h, func(a, b Row) int { return len(a.ID) - len(b.ID) }) {
-		t.Errorf("the last row is %s", last)
 	}
 }

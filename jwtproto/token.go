@@ -32,6 +32,8 @@ const (
 	StateNotRecognized    Refusal = "State not recognized"
 	AudienceNotRecognized Refusal = "Audience (aud) not recognized"
 	RegistrationUnknown   Refusal = "Registration not recognized"
+	TokenReused           Refusal = "Token id (jti) used before"   // for another request
+	TokenTooOld           Refusal = "Token older than the restart" // in strict mode
 
 	accepted Refusal = ""
 )
@@ -46,9 +48,8 @@ type request struct {
 	claims claims
 	group  *group // nil: unknown
 
-	// Of an accepted request.
-	number       int
-	registration int64
+	registration int64 // of the member who signed; 0: not verified to be one
+	number       int   // of an accepted request
 }
 
 // decodeRequest takes a datagram apart and checks its form. It keeps nothing of it.
@@ -92,6 +93,11 @@ func (r *request) verify(machine Machine, leeway time.Duration, now time.Time) R
 	if !r.token.isSignedBy(r.group.key) {
 		return SignatureFailed
 	}
+	registration, ok := r.claims.registration.integer()
+	member := ok && slices.Contains(r.group.members, registration)
+	if member {
+		r.registration = registration
+	}
 	if r.claims.issued != nil {
 		issued, ok := r.claims.issued.integer()
 		if !ok || issued > now.Add(leeway).Unix() {
@@ -111,11 +117,10 @@ func (r *request) verify(machine Machine, leeway time.Duration, now time.Time) R
 	if !r.forUs() {
 		return AudienceNotRecognized
 	}
-	registration, ok := r.claims.registration.integer()
-	if !ok || !slices.Contains(r.group.members, registration) {
+	if !member {
 		return RegistrationUnknown
 	}
-	r.number, r.registration = int(number), registration
+	r.number = int(number)
 	return accepted
 }
 
@@ -128,10 +133,21 @@ func (r *request) forUs() bool {
 	return json.Unmarshal(r.claims.audience, &list) == nil && slices.Contains(list, Audience)
 }
 
-// id is what acknowledgements name the request by: the SHA-256 of its payload.
-func (r *request) id() string { return payloadID(r.token.payload) }
-
-func payloadID(payload []byte) string {
-	sum := sha256.Sum256(payload)
-	return hex.EncodeToString(sum[:])
+// move is what an accepted request asks the Store for.
+func (r *request) move(now time.Time) Move {
+	m := Move{Time: now.Truncate(time.Microsecond), Group: r.group.name, Registration: r.registration, Number: r.number, ID: sha256.Sum256(r.token.payload), Token: r.claims.tokenID()}
+	if issued, ok := r.claims.issued.integer(); ok {
+		m.Issued = time.Unix(issued, 0)
+	}
+	if expires, ok := r.claims.expires.integer(); ok {
+		m.Expires = time.Unix(expires, 0)
+	}
+	return m
 }
+
+// A RequestID is the SHA-256 of a request's payload, by which its acknowledgement names
+// it.
+type RequestID [sha256.Size]byte
+
+// String gives it in lower-case hexadecimal, as acknowledgements do.
+func (id RequestID) String() string { return hex.EncodeToString(id[:]) }

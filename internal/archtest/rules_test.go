@@ -34,6 +34,9 @@ type layer struct {
 var layers = []layer{
 	{path: "cmd/..."},
 	{path: "wsserver", blind: []string{"jwtproto"}},
+	{path: "jwtproto/storetest"},
+	{path: "jwtproto/sqlite"},
+	{path: "jwtproto/postgres"},
 	{path: "jwtproto"},
 	{path: "serverconn"},
 	{path: "clientconn"},
