@@ -1,0 +1,108 @@
+package wsserver
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"sync"
+	"time"
+)
+
+// Revocations is where revoked tokens are kept: by their identifier, each until the
+// time at which it would have expired. It has builtin types only, so that a database
+// can have these methods without this package.
+type Revocations interface {
+	// Revoke adds one. To add it again does nothing.
+	Revoke(ctx context.Context, tokenID string, until time.Time) error
+	// Revoked gives all whose time is not over. The map is the caller's.
+	Revoked(ctx context.Context) (map[string]time.Time, error)
+}
+
+// MemoryRevocations are Revocations that are forgotten with the program. The zero value
+// is empty.
+type MemoryRevocations struct{ list revocationList }
+
+// Revoke adds one.
+func (m *MemoryRevocations) Revoke(_ context.Context, tokenID string, until time.Time) error {
+	m.list.add(tokenID, until, time.Now())
+	return nil
+}
+
+// Revoked gives all whose time is not over.
+func (m *MemoryRevocations) Revoked(context.Context) (map[string]time.Time, error) {
+	return m.list.all(time.Now()), nil
+}
+
+// revocationList keeps revocations in memory, until their time is over. The zero value
+// is empty.
+type revocationList struct {
+	mu    sync.RWMutex
+	until map[string]time.Time
+	sweep int // how many there may be before the old ones are looked for
+}
+
+func (l *revocationList) has(tokenID string) bool {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	_, found := l.until[tokenID]
+	return found
+}
+
+// add adds one, and tells whether it is new.
+func (l *revocationList) add(tokenID string, until, now time.Time) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if _, found := l.until[tokenID]; found || !until.After(now) {
+		return false
+	}
+	if l.until == nil {
+		l.until = map[string]time.Time{}
+	}
+	if len(l.until) >= l.sweep {
+		maps.DeleteFunc(l.until, func(_ string, until time.Time) bool { return !until.After(now) })
+		l.sweep = max(2*len(l.until), 64)
+	}
+	l.until[tokenID] = until
+	return true
+}
+
+func (l *revocationList) all(now time.Time) map[string]time.Time {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	all := maps.Clone(l.until)
+	maps.DeleteFunc(all, func(_ string, until time.Time) bool { return !until.After(now) })
+	return all
+}
+
+// Revoke makes a token worthless: for requests, for DTLS handshakes, and for
+// connections, which are closed. It holds from now on even if there is an error, which
+// means that it could not be written down.
+func (b *BearerAuthenticator) Revoke(ctx context.Context, who Identity) error {
+	b.revoke(who.TokenID, who.Expires)
+	if err := b.config.Revocations.Revoke(ctx, who.TokenID, who.Expires); err != nil {
+		return fmt.Errorf("wsserver: revocation is not written down: %w", err)
+	}
+	return nil
+}
+
+// Reload reads the revocations again, which other programs may have added to.
+func (b *BearerAuthenticator) Reload(ctx context.Context) error {
+	all, err := b.config.Revocations.Revoked(ctx)
+	if err != nil {
+		return fmt.Errorf("wsserver: cannot read the revoked tokens: %w", err)
+	}
+	for id, until := range all {
+		b.revoke(id, until)
+	}
+	return nil
+}
+
+// revoke notes a revocation and tells of it.
+func (b *BearerAuthenticator) revoke(tokenID string, until time.Time) {
+	if !b.revoked.add(tokenID, until, time.Now()) {
+		return
+	}
+	for _, h := range calls(&b.signals, &b.signals.revoked) {
+		h.call(tokenID)
+	}
+}
