@@ -19,9 +19,12 @@ var past = time.Unix(1, 0)
 // without its own reason, it arms and waits again.
 type interrupt struct {
 	setDeadline func(time.Time) error
+	// early says that a deadline of an earlier call may stay if it comes before that
+	// of the next: to be woken once too soon costs less than to set it for each call.
+	early bool
 
 	mu    sync.Mutex
-	armed bool            // the conn has a deadline
+	until time.Time       // the conn's deadline, zero for none
 	done  <-chan struct{} // what is registered, nil for nothing
 	stop  func() bool     // ends the registration
 	turn  int             // counts registrations, so that an old one knows
@@ -39,12 +42,19 @@ func (i *interrupt) arm(ctx context.Context, deadline time.Time) {
 		i.done = done
 		i.stop = context.AfterFunc(ctx, func() { i.fire(turn) })
 	}
-	if i.armed || !deadline.IsZero() {
-		// An error means that the conn is closed or knows no deadlines; the call
-		// itself then says so, or has to do without.
-		_ = i.setDeadline(deadline)
-		i.armed = !deadline.IsZero()
+	if i.until.IsZero() && deadline.IsZero() || i.stays(deadline) {
+		return
 	}
+	// An error means that the conn is closed or knows no deadlines; the call
+	// itself then says so, or has to do without.
+	_ = i.setDeadline(deadline)
+	i.until = deadline
+}
+
+// stays reports whether the deadline that the conn has will do for a call that ends
+// at another. The mutex is held.
+func (i *interrupt) stays(deadline time.Time) bool {
+	return i.early && !i.until.IsZero() && (deadline.IsZero() || !deadline.Before(i.until)) && time.Now().Before(i.until)
 }
 
 // fire wakes the blocked call.
@@ -66,7 +76,7 @@ func (i *interrupt) wake() {
 // expire ends the blocked call's patience. The mutex is held.
 func (i *interrupt) expire() {
 	_ = i.setDeadline(past)
-	i.armed = true
+	i.until = past
 }
 
 // forget ends the registration. The mutex is held.

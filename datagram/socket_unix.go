@@ -42,9 +42,30 @@ type side struct {
 	interrupt
 }
 
+func newSide(setDeadline func(time.Time) error) side {
+	return side{make(turnstile, 1), interrupt{setDeadline: setDeadline, early: true}}
+}
+
+// patience is how long a call may wait in the poller. The zero value is none.
+type patience struct {
+	side     *side
+	ctx      context.Context
+	deadline time.Time // zero: none
+	ended    bool      // ctx was done when the wait began
+}
+
+// begin prepares the wait that an attempt in vain needs, and reports whether there
+// may be one. A call that need not wait does not pay for this.
+func (p *patience) begin() bool {
+	p.side.arm(p.ctx, p.deadline)
+	p.ended = p.ctx.Err() != nil
+	return !p.ended
+}
+
 // batch is one call's messages on their way through the kernel.
 type batch[M InputMessage | OutputMessage] struct {
 	call     sysCall
+	patience patience // of a call that blocks
 	move     func(*sysCall, uintptr, []M, MsgFlags) (int, error)
 	messages []M
 	flags    MsgFlags
@@ -63,7 +84,7 @@ var (
 
 func newBatch[M InputMessage | OutputMessage](move func(*sysCall, uintptr, []M, MsgFlags) (int, error)) *batch[M] {
 	b := &batch[M]{move: move}
-	b.attempt = b.run
+	b.attempt = func(fd uintptr) bool { return b.run(fd) || !b.patience.begin() }
 	b.once = func(fd uintptr) { b.run(fd) }
 	return b
 }
@@ -91,8 +112,8 @@ func systemDriver(s *Socket, without Capability) driver {
 	d := &system{
 		raw:   raw,
 		owner: s,
-		read:  side{make(turnstile, 1), interrupt{setDeadline: s.conn.SetReadDeadline}},
-		write: side{make(turnstile, 1), interrupt{setDeadline: s.conn.SetWriteDeadline}},
+		read:  newSide(s.conn.SetReadDeadline),
+		write: newSide(s.conn.SetWriteDeadline),
 	}
 	ok := false
 	err = raw.Control(func(fd uintptr) {
@@ -157,7 +178,7 @@ func (b *batch[M]) finish(err error, doing string) (int, error) {
 	if err == nil {
 		err = b.err
 	}
-	b.messages, b.err, b.call.offload = nil, nil, nil
+	b.messages, b.err, b.call.offload, b.patience = nil, nil, nil, patience{}
 	switch {
 	case n > 0 || err == errEndOfStream:
 		return n, nil
@@ -192,7 +213,8 @@ func (d *system) receive(ctx context.Context, messages []InputMessage, flags Msg
 			d.read.nudge()
 		}
 	} else {
-		n, err = b.finish(d.read.block(ctx, deadlineOf(timeout), d.raw.Read, b.attempt), receiving)
+		b.patience = patience{side: &d.read, ctx: ctx, deadline: deadlineOf(timeout)}
+		n, err = b.finish(b.patience.block(d.raw.Read, b.attempt), receiving)
 	}
 	d.owner.stats.receiveCalls.Add(uint64(b.call.calls))
 	return n, err
@@ -205,7 +227,8 @@ func (d *system) send(ctx context.Context, messages []OutputMessage, flags MsgFl
 	if timeout == 0 {
 		n, err = b.finish(d.raw.Control(b.once), sending)
 	} else {
-		n, err = b.finish(d.write.block(ctx, deadlineOf(timeout), d.raw.Write, b.attempt), sending)
+		b.patience = patience{side: &d.write, ctx: ctx, deadline: deadlineOf(timeout)}
+		n, err = b.finish(b.patience.block(d.raw.Write, b.attempt), sending)
 	}
 	d.owner.stats.sendCalls.Add(uint64(b.call.calls))
 	if err != nil && errors.Is(err, ErrMessageTooLarge) {
@@ -225,25 +248,25 @@ func (d *system) tooLarge(m *OutputMessage, err error) error {
 	return NewError(CodeMessageTooLarge, "%s: the message has %d bytes, the most that this socket can send there as one datagram is %d: %w", sending, length, most, cause)
 }
 
-// block takes its turn and runs attempt in the raw conn's Read or Write, which
-// in is, until it returns true, the deadline comes or ctx is done.
-func (s *side) block(ctx context.Context, deadline time.Time, in func(func(uintptr) bool) error, attempt func(uintptr) bool) error {
-	if err := s.enter(ctx, deadline); err != nil {
+// block takes its turn and runs attempt in the raw conn's Read or Write, which in is,
+// until it returns true, the deadline comes or ctx is done. Attempt calls begin before
+// it returns false.
+func (p *patience) block(in func(func(uintptr) bool) error, attempt func(uintptr) bool) error {
+	if err := p.side.enter(p.ctx, p.deadline); err != nil {
 		return err
 	}
-	defer s.leave()
+	defer p.side.leave()
 	for {
-		s.arm(ctx, deadline)
-		if ctx.Err() != nil {
-			return ErrorFromContext(ctx)
-		}
 		err := in(attempt)
-		if err == nil || !errors.Is(err, os.ErrDeadlineExceeded) {
-			return err
+		if err != nil && errors.Is(err, os.ErrDeadlineExceeded) {
+			if err = woken(p.ctx, p.deadline); err == nil && p.begin() {
+				continue
+			}
 		}
-		if err = woken(ctx, deadline); err != nil {
-			return err
+		if p.ended {
+			return ErrorFromContext(p.ctx)
 		}
+		return err
 	}
 }
 
@@ -256,23 +279,24 @@ func (s *side) nudge() {
 
 // glance is one look at a socket's condition.
 type glance struct {
-	fds     [1]unix.PollFd
-	offload *offload
-	asked   IOCondition
-	now     IOCondition
-	attempt func(fd uintptr) bool
-	once    func(fd uintptr)
+	fds      [1]unix.PollFd
+	patience patience // of a wait
+	offload  *offload
+	asked    IOCondition
+	now      IOCondition
+	attempt  func(fd uintptr) bool
+	once     func(fd uintptr)
 }
 
 func newGlance() *glance {
 	g := new(glance)
-	g.attempt = g.look
+	g.attempt = func(fd uintptr) bool { return g.look(fd) || !g.patience.begin() }
 	g.once = func(fd uintptr) { g.look(fd) }
 	return g
 }
 
 func (g *glance) release() {
-	g.offload = nil
+	g.offload, g.patience = nil, patience{}
 	glances.Put(g)
 }
 
@@ -361,8 +385,8 @@ func (d *system) wait(ctx context.Context, condition IOCondition, timeout time.D
 func (s *side) watch(ctx context.Context, o *offload, in func(func(uintptr) bool) error, condition IOCondition, deadline time.Time) error {
 	g := glances.Get().(*glance)
 	defer g.release()
-	g.asked, g.offload = condition, o
-	err := s.block(ctx, deadline, in, g.attempt)
+	g.asked, g.offload, g.patience = condition, o, patience{side: s, ctx: ctx, deadline: deadline}
+	err := g.patience.block(in, g.attempt)
 	if errors.Is(err, net.ErrClosed) {
 		return nil // Hup is true
 	}
