@@ -72,33 +72,6 @@ const (
 	controlNoRenegotiation
 )
 
-// interrupt holds the context of a direction's blocking calls. It is kept from
-// call to call, so that calls with the same context allocate nothing.
-type interrupt struct {
-	user   <-chan struct{} // Done channel of the context it was made from
-	ctx    context.Context
-	cancel context.CancelFunc
-}
-
-// with gives a context that ends with ctx, or when the side is closed. The
-// caller holds claims.mu.
-func (i *interrupt) with(ctx context.Context) context.Context {
-	if i.ctx == nil || i.user != ctx.Done() || i.ctx.Err() != nil {
-		i.stop()
-		i.user = ctx.Done()
-		i.ctx, i.cancel = context.WithCancel(ctx)
-	}
-	return i.ctx
-}
-
-// stop ends what uses the context. The caller holds claims.mu.
-func (i *interrupt) stop() {
-	if i.cancel != nil {
-		i.cancel()
-		*i = interrupt{}
-	}
-}
-
 // closedFor tells whether the sides that an operation needs are closed.
 func (c *claims) closedFor(op operation) bool {
 	switch op {
@@ -231,7 +204,7 @@ func (c *claims) release(op operation) {
 	defer c.mu.Unlock()
 	c.active &^= op
 	if op == opHandshake {
-		c.read.stop()
+		c.read.forget()
 	}
 	c.notify()
 }

@@ -40,7 +40,7 @@ func (i *interrupt) arm(ctx context.Context, deadline time.Time) {
 		i.forget()
 		turn := i.turn
 		i.done = done
-		i.stop = context.AfterFunc(ctx, func() { i.fire(turn) })
+		i.stop = whenDone(ctx, func() { i.fire(turn) })
 	}
 	if i.until.IsZero() && deadline.IsZero() || i.stays(deadline) {
 		return
@@ -49,6 +49,15 @@ func (i *interrupt) arm(ctx context.Context, deadline time.Time) {
 	// itself then says so, or has to do without.
 	_ = i.setDeadline(deadline)
 	i.until = deadline
+}
+
+// whenDone is context.AfterFunc, without what that needs around a context that can do
+// the same by itself, as that of a DTLS connection's calls.
+func whenDone(ctx context.Context, f func()) (stop func() bool) {
+	if c, ok := ctx.(interface{ AfterFunc(func()) func() bool }); ok {
+		return c.AfterFunc(f)
+	}
+	return context.AfterFunc(ctx, f)
 }
 
 // stays reports whether the deadline that the conn has will do for a call that ends
