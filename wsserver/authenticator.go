@@ -17,7 +17,7 @@ import (
 //
 //	Renewed(now Identity, token string) (Identity, error) // for Connection.Renew
 //	StillValid(Identity) error                            // asked again at every ping
-//	ConnectRevoked(func(tokenID string)) conn.SignalHandlerID
+//	ConnectRevoked(func(loginID string)) conn.SignalHandlerID
 type Authenticator interface {
 	Validate(*http.Request) (Identity, error)
 }
@@ -34,7 +34,7 @@ type (
 	}
 	validator interface{ StillValid(Identity) error }
 	revoker   interface {
-		ConnectRevoked(func(tokenID string)) conn.SignalHandlerID
+		ConnectRevoked(func(loginID string)) conn.SignalHandlerID
 	}
 )
 
@@ -42,8 +42,9 @@ type (
 type Identity struct {
 	// Name is the account's.
 	Name string
-	// TokenID names the login for revocation; empty if it cannot be revoked.
-	TokenID string
+	// LoginID names the login for revocation; empty if it cannot be revoked. All tokens
+	// that come from one login by renewals have the same.
+	LoginID string
 	// Expires is when the login ends, leeway included; zero: never.
 	Expires time.Time
 	// Since is when the person logged in; renewals do not change it. Zero: unknown.
@@ -73,7 +74,7 @@ var (
 	ErrInvalidToken = errors.New("wsserver: invalid token")
 	// ErrExpiredToken is for a token, or a PSK identity, whose time is over.
 	ErrExpiredToken = errors.New("wsserver: expired token")
-	// ErrRevokedToken is for a token, or a PSK identity, that was revoked, by logout
-	// for instance.
+	// ErrRevokedToken is for a token, or a PSK identity, of a login that was revoked, by
+	// logout for instance.
 	ErrRevokedToken = errors.New("wsserver: revoked token")
 )

@@ -18,6 +18,7 @@ const (
 	DefaultAudience   = "gdtls"
 	DefaultCookieName = "gdtls_token"
 	DefaultLeeway     = 5 * time.Second
+	DefaultMaxLife    = 24 * time.Hour
 )
 
 // subprotocolPrefix begins the subprotocol that is a token.
@@ -33,7 +34,11 @@ type BearerConfig struct {
 	// Leeway is how far clocks may differ between those who issue and those who check;
 	// 0: DefaultLeeway, negative: not at all.
 	Leeway time.Duration
-	// Revocations keep the tokens that were revoked; nil: those are forgotten with the
+	// MaxLife is how long a token may live: none is issued that lives longer, and none
+	// is taken that will. So a revocation is forgotten after this time. 0:
+	// DefaultMaxLife.
+	MaxLife time.Duration
+	// Revocations keep the logins that were revoked; nil: those are forgotten with the
 	// program.
 	Revocations Revocations
 	// CookieName is the cookie's; empty: DefaultCookieName.
@@ -78,6 +83,7 @@ func NewBearerAuthenticator(ctx context.Context, config BearerConfig) (*BearerAu
 		config.Leeway = DefaultLeeway
 	}
 	config.Leeway = max(config.Leeway, 0)
+	setDefault(&config.MaxLife, DefaultMaxLife)
 	if config.Revocations == nil {
 		config.Revocations = new(MemoryRevocations)
 	}
@@ -89,9 +95,9 @@ func NewBearerAuthenticator(ctx context.Context, config BearerConfig) (*BearerAu
 	return b, nil
 }
 
-// ConnectRevoked connects a handler that is told of each token that is revoked. A
-// [WebSocketServer] closes the token's connections by itself.
-func (b *BearerAuthenticator) ConnectRevoked(call func(tokenID string)) conn.SignalHandlerID {
+// ConnectRevoked connects a handler that is told of each login that is revoked. A
+// [WebSocketServer] closes the login's connections by itself.
+func (b *BearerAuthenticator) ConnectRevoked(call func(loginID string)) conn.SignalHandlerID {
 	return connect(&b.signals, &b.signals.revoked, call)
 }
 
@@ -121,7 +127,7 @@ func (b *BearerAuthenticator) Renewed(now Identity, token string) (Identity, err
 
 // StillValid tells whether a login was revoked.
 func (b *BearerAuthenticator) StillValid(who Identity) error {
-	if b.revoked.has(who.TokenID) {
+	if b.revoked.has(who.LoginID) {
 		return ErrRevokedToken
 	}
 	return nil

@@ -175,7 +175,7 @@ func (c *Connection) keepAlive() {
 			return
 		case <-ticker.C:
 		}
-		if v, ok := c.server.authenticator.(validator); ok && v.StillValid(c.Identity()) != nil {
+		if !c.stillValid() {
 			c.closeBy(StatusLoginEnded, "login has ended")
 			return
 		}
@@ -187,6 +187,12 @@ func (c *Connection) keepAlive() {
 			return
 		}
 	}
+}
+
+// stillValid asks whether the login was revoked.
+func (c *Connection) stillValid() bool {
+	v, ok := c.server.authenticator.(validator)
+	return !ok || v.StillValid(c.Identity()) == nil
 }
 
 // Identity tells who the client is. Renew changes it.

@@ -25,7 +25,8 @@ const (
 type LoginConfig struct {
 	// Accounts know the passwords; nil: only tickets let in.
 	Accounts Accounts
-	// Life is how long a token lives; 0: DefaultLife.
+	// Life is how long a token lives, at most the MaxLife of the BearerAuthenticator;
+	// 0: DefaultLife.
 	Life time.Duration
 	// MaxSession is how long after the login tokens can be renewed; 0:
 	// DefaultMaxSession.
@@ -66,6 +67,7 @@ type Login struct {
 // NewLogin makes a Login that gives tokens of bearer.
 func NewLogin(bearer *BearerAuthenticator, config LoginConfig) *Login {
 	setDefault(&config.Life, DefaultLife)
+	config.Life = min(config.Life, bearer.config.MaxLife)
 	setDefault(&config.MaxSession, DefaultMaxSession)
 	setDefault(&config.TicketLife, DefaultTicketLife)
 	setDefaultRate(&config.LoginsPerSecond, &config.LoginBurst, DefaultLoginsPerSecond, DefaultLoginBurst)
@@ -139,7 +141,7 @@ func (l *Login) ServeLogin(w http.ResponseWriter, r *http.Request) {
 		l.refuse(w, r, body.Username, err)
 		return
 	}
-	l.grantTo(w, r, Identity{Name: body.Username, Method: MethodPassword, Since: time.Now()})
+	l.grantTo(w, r, newLogin(body.Username, MethodPassword, time.Now()))
 }
 
 // checkPassword tells why somebody may not come in.
@@ -150,23 +152,25 @@ func (l *Login) checkPassword(ctx context.Context, name, password string) error 
 	if checkName(name) != nil || len(password) > MaxPasswordLength {
 		return errPassword
 	}
-	lock, ok := l.lockout.begin(name, time.Now())
+	attempt, ok := l.lockout.begin(name, time.Now())
 	if !ok {
 		return errLocked
 	}
 	hash, err := l.config.Accounts.PasswordHash(ctx, name)
 	if err != nil {
+		l.lockout.withdraw(attempt)
 		return fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
 	good, err := l.checker.check(ctx, hash, password)
 	switch {
 	case err != nil:
+		l.lockout.withdraw(attempt)
 		return err
 	case good:
-		l.lockout.succeeded(name)
+		l.lockout.succeeded(attempt)
 		return nil
-	case lock > 0:
-		return fmt.Errorf("%w: account is locked for %v", errPassword, lock)
+	case attempt.lock > 0:
+		return fmt.Errorf("%w: account is locked for %v", errPassword, attempt.lock)
 	}
 	return errPassword
 }
@@ -184,7 +188,7 @@ func (l *Login) ServeOnce(w http.ResponseWriter, r *http.Request) {
 		l.refuse(w, r, "", errTicket)
 		return
 	}
-	l.grantTo(w, r, Identity{Name: name, Method: MethodTicket, Since: time.Now()})
+	l.grantTo(w, r, newLogin(name, MethodTicket, time.Now()))
 }
 
 // ServeRenew takes {} with a token, wherever a [BearerAuthenticator] finds it, and
@@ -223,8 +227,8 @@ func (l *Login) mayRenew(ctx context.Context, who Identity) error {
 	return nil
 }
 
-// ServeLogout takes {} with a token and revokes it, and takes the cookie away. It is
-// answered by status 204, or by 503 if the revocation holds but could not be written
+// ServeLogout takes {} with a token, revokes all tokens of that login, and takes the
+// cookie away. It is answered by status 204, or by 503 if the revocation holds but could not be written
 // down.
 func (l *Login) ServeLogout(w http.ResponseWriter, r *http.Request) {
 	if !l.read(w, r, new(struct{})) {
@@ -236,7 +240,7 @@ func (l *Login) ServeLogout(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	l.setCookie(w, r, "", -1)
-	if err := l.bearer.Revoke(r.Context(), who); err != nil {
+	if err := l.bearer.Revoke(r.Context(), who.LoginID); err != nil {
 		l.refuse(w, r, who.Name, fmt.Errorf("%w: %w", ErrUnavailable, err))
 		return
 	}

@@ -12,10 +12,10 @@ import (
 // maxPSKIdentity is what all DTLS implementations take (RFC 4279 5.3).
 const maxPSKIdentity = 128
 
-// pskIdentity is the short form of a token: NAME.EXPIRY.JTI.KID, with the expiry in
+// pskIdentity is the short form of a token: NAME.EXPIRY.LOGIN.KEY, with the expiry in
 // seconds since 1970. It is shown in clear by DTLS, and is worth nothing without the key.
 func pskIdentity(who Identity, kid string) string {
-	return who.Name + "." + strconv.FormatInt(who.Expires.Unix(), 10) + "." + who.TokenID + "." + kid
+	return who.Name + "." + strconv.FormatInt(who.Expires.Unix(), 10) + "." + who.LoginID + "." + kid
 }
 
 // pskOf derives the pre-shared key of an identity, as TURN servers do their passwords:
@@ -64,8 +64,8 @@ func parsePSKIdentity(text string) (who Identity, expiry time.Time, kid string, 
 		return malformed("names no key")
 	}
 	rest, id, ok := cutLast(rest)
-	if !ok || !isID(id, maxTokenID) {
-		return malformed("has no identifier")
+	if !ok || !isID(id, maxLoginID) {
+		return malformed("names no login")
 	}
 	name, end, ok := cutLast(rest)
 	seconds, err := strconv.ParseInt(end, 10, 64)
@@ -76,7 +76,7 @@ func parsePSKIdentity(text string) (who Identity, expiry time.Time, kid string, 
 	if err := checkName(name); err != nil {
 		return malformed("names no account")
 	}
-	return Identity{Name: name, TokenID: id}, time.Unix(seconds, 0), kid, nil
+	return Identity{Name: name, LoginID: id}, time.Unix(seconds, 0), kid, nil
 }
 
 // cutLast splits a text at its last dot.

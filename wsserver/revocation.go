@@ -8,12 +8,12 @@ import (
 	"time"
 )
 
-// Revocations is where revoked tokens are kept: by their identifier, each until the
-// time at which it would have expired. It has builtin types only, so that a database
+// Revocations is where revoked logins are kept: by their LoginID, each until no token of
+// it can be good any more. It has builtin types only, so that a database
 // can have these methods without this package.
 type Revocations interface {
 	// Revoke adds one. To add it again does nothing.
-	Revoke(ctx context.Context, tokenID string, until time.Time) error
+	Revoke(ctx context.Context, loginID string, until time.Time) error
 	// Revoked gives all whose time is not over. The map is the caller's.
 	Revoked(ctx context.Context) (map[string]time.Time, error)
 }
@@ -23,8 +23,8 @@ type Revocations interface {
 type MemoryRevocations struct{ list revocationList }
 
 // Revoke adds one.
-func (m *MemoryRevocations) Revoke(_ context.Context, tokenID string, until time.Time) error {
-	m.list.add(tokenID, until, time.Now())
+func (m *MemoryRevocations) Revoke(_ context.Context, loginID string, until time.Time) error {
+	m.list.add(loginID, until, time.Now())
 	return nil
 }
 
@@ -41,18 +41,18 @@ type revocationList struct {
 	sweep int // how many there may be before the old ones are looked for
 }
 
-func (l *revocationList) has(tokenID string) bool {
+func (l *revocationList) has(loginID string) bool {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
-	_, found := l.until[tokenID]
+	_, found := l.until[loginID]
 	return found
 }
 
 // add adds one, and tells whether it is new.
-func (l *revocationList) add(tokenID string, until, now time.Time) bool {
+func (l *revocationList) add(loginID string, until, now time.Time) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if _, found := l.until[tokenID]; found || !until.After(now) {
+	if _, found := l.until[loginID]; found || !until.After(now) {
 		return false
 	}
 	if l.until == nil {
@@ -62,7 +62,7 @@ func (l *revocationList) add(tokenID string, until, now time.Time) bool {
 		maps.DeleteFunc(l.until, func(_ string, until time.Time) bool { return !until.After(now) })
 		l.sweep = max(2*len(l.until), 64)
 	}
-	l.until[tokenID] = until
+	l.until[loginID] = until
 	return true
 }
 
@@ -74,12 +74,13 @@ func (l *revocationList) all(now time.Time) map[string]time.Time {
 	return all
 }
 
-// Revoke makes a token worthless: for requests, for DTLS handshakes, and for
+// Revoke makes all tokens of a login worthless: for requests, for DTLS handshakes, and for
 // connections, which are closed. It holds from now on even if there is an error, which
 // means that it could not be written down.
-func (b *BearerAuthenticator) Revoke(ctx context.Context, who Identity) error {
-	b.revoke(who.TokenID, who.Expires)
-	if err := b.config.Revocations.Revoke(ctx, who.TokenID, who.Expires); err != nil {
+func (b *BearerAuthenticator) Revoke(ctx context.Context, loginID string) error {
+	until := time.Now().Add(b.config.MaxLife + 2*b.config.Leeway)
+	b.revoke(loginID, until)
+	if err := b.config.Revocations.Revoke(ctx, loginID, until); err != nil {
 		return fmt.Errorf("wsserver: revocation is not written down: %w", err)
 	}
 	return nil
@@ -89,7 +90,7 @@ func (b *BearerAuthenticator) Revoke(ctx context.Context, who Identity) error {
 func (b *BearerAuthenticator) Reload(ctx context.Context) error {
 	all, err := b.config.Revocations.Revoked(ctx)
 	if err != nil {
-		return fmt.Errorf("wsserver: cannot read the revoked tokens: %w", err)
+		return fmt.Errorf("wsserver: cannot read the revoked logins: %w", err)
 	}
 	for id, until := range all {
 		b.revoke(id, until)
@@ -98,11 +99,11 @@ func (b *BearerAuthenticator) Reload(ctx context.Context) error {
 }
 
 // revoke notes a revocation and tells of it.
-func (b *BearerAuthenticator) revoke(tokenID string, until time.Time) {
-	if !b.revoked.add(tokenID, until, time.Now()) {
+func (b *BearerAuthenticator) revoke(loginID string, until time.Time) {
+	if !b.revoked.add(loginID, until, time.Now()) {
 		return
 	}
 	for _, h := range calls(&b.signals, &b.signals.revoked) {
-		h.call(tokenID)
+		h.call(loginID)
 	}
 }

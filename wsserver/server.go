@@ -67,15 +67,20 @@ func NewWebSocketServer(authenticator Authenticator, config Config) *WebSocketSe
 		s.serverHeader = []string{config.ServerName}
 	}
 	if r, ok := authenticator.(revoker); ok {
-		r.ConnectRevoked(s.closeToken)
+		r.ConnectRevoked(s.closeLogin)
 	}
 	return s
 }
 
-// closeToken ends the connections of a token that was revoked.
-func (s *WebSocketServer) closeToken(tokenID string) {
-	for _, c := range s.Connections() {
-		if c.Identity().TokenID == tokenID {
+// closeLogin ends the connections of a login that was revoked.
+func (s *WebSocketServer) closeLogin(loginID string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return // Close ends all
+	}
+	for c := range s.connections {
+		if c.Identity().LoginID == loginID {
 			s.working.Go(func() { c.closeBy(StatusLoginEnded, "login has ended") })
 		}
 	}
@@ -282,6 +287,10 @@ func (s *WebSocketServer) upgrade(w http.ResponseWriter, r *http.Request, addres
 	}
 	s.counts.accepted.Add(1)
 	c.begin()
+	if !c.stillValid() {
+		// Revoked after Validate has looked, so that closeLogin may have missed it.
+		c.abort()
+	}
 	s.pending <- c
 	for _, h := range calls(&s.signals, &s.signals.newConnection) {
 		h.call()
@@ -374,11 +383,10 @@ func (s *WebSocketServer) Close(ctx context.Context) error {
 	now := s.listening
 	s.mu.Unlock()
 
-	var err error
-	if now != nil {
-		err = now.shutdown(ctx)
-	}
 	var closing sync.WaitGroup
+	if now != nil {
+		closing.Go(func() { now.shutdown(ctx) })
+	}
 	for _, c := range s.Connections() {
 		closing.Go(func() { _ = c.Close(ctx, StatusGoingAway, "server stops") })
 	}
@@ -387,8 +395,5 @@ func (s *WebSocketServer) Close(ctx context.Context) error {
 		// Closed like all others; their places are free again.
 	}
 	s.working.Wait()
-	if err == nil {
-		err = ctx.Err()
-	}
-	return err
+	return ctx.Err()
 }

@@ -17,7 +17,7 @@ type signals struct {
 	refused        []handler[func(Refusal)]
 	serverError    []handler[func(error)]
 	closed         []handler[func()]
-	revoked        []handler[func(tokenID string)]
+	revoked        []handler[func(loginID string)]
 }
 
 type handler[F any] struct {

@@ -17,8 +17,8 @@ const (
 	MaxNameLength = 64
 
 	maxToken   = 2048 // bytes
-	maxTokenID = 22
-	tokenID    = 12 // random bytes of one that is issued here: 16 characters
+	maxLoginID = 22
+	loginBytes = 12 // random, of a LoginID that is issued here: 16 characters
 )
 
 // algorithms are those of the keys: a token cannot choose another.
@@ -47,24 +47,32 @@ func (t Token) LogValue() slog.Value { return slog.StringValue(t.String()) }
 // tokenClaims are the claims of a token.
 type tokenClaims struct {
 	jwt.Claims
-	Methods  []string         `json:"amr,omitempty"`
-	AuthTime *jwt.NumericDate `json:"auth_time,omitempty"`
+	LoginID string           `json:"sid"` // and the next by OpenID Connect, the last by RFC 8176
+	Since   *jwt.NumericDate `json:"auth_time,omitempty"`
+	Methods []string         `json:"amr,omitempty"`
 }
 
 // Issue makes a token for somebody who has logged in just now by a method. It lives
-// for life, which is rounded up to seconds.
+// for life, which is rounded up to seconds, and may be MaxLife at most.
 func (b *BearerAuthenticator) Issue(name, method string, life time.Duration) (Token, error) {
 	now := time.Now()
-	return b.issue(Identity{Name: name, Method: method, Since: now}, now, life)
+	return b.issue(newLogin(name, method, now), now, life)
 }
 
-// issue makes a token for the Name, Method and Since of an identity.
+// newLogin is the identity of somebody who logs in.
+func newLogin(name, method string, now time.Time) Identity {
+	return Identity{Name: name, LoginID: randomID(loginBytes), Method: method, Since: now}
+}
+
+// issue makes a token for an identity, with a new time of expiry.
 func (b *BearerAuthenticator) issue(who Identity, now time.Time, life time.Duration) (Token, error) {
 	if err := checkName(who.Name); err != nil {
 		return Token{}, err
 	}
+	if life <= 0 || life > b.config.MaxLife {
+		return Token{}, fmt.Errorf("wsserver: a token can live up to %v, not %v", b.config.MaxLife, life)
+	}
 	key := b.keys.signing()
-	who.TokenID = randomID(tokenID)
 	who.Since = who.Since.Truncate(time.Second)
 	issued := now.Truncate(time.Second)
 	who.Expires = now.Add(life + time.Second - 1).Truncate(time.Second)
@@ -78,12 +86,12 @@ func (b *BearerAuthenticator) issue(who Identity, now time.Time, life time.Durat
 			Issuer:   b.config.Issuer,
 			Audience: jwt.Audience{b.config.Audience},
 			Subject:  who.Name,
-			ID:       who.TokenID,
 			Expiry:   jwt.NewNumericDate(who.Expires),
 			IssuedAt: jwt.NewNumericDate(issued),
 		},
-		Methods:  []string{who.Method},
-		AuthTime: jwt.NewNumericDate(who.Since),
+		LoginID: who.LoginID,
+		Since:   jwt.NewNumericDate(who.Since),
+		Methods: []string{who.Method},
 	}).Serialize()
 	if err != nil {
 		return Token{}, fmt.Errorf("wsserver: cannot sign with key %s: %w", key.id, err)
@@ -115,12 +123,12 @@ func (b *BearerAuthenticator) verify(token string, now time.Time) (Identity, err
 	if err := parsed.Claims(key.secret, &claims); err != nil {
 		return Identity{}, fmt.Errorf("%w: %v", ErrInvalidToken, err)
 	}
-	who := Identity{Name: claims.Subject, TokenID: claims.ID}
+	who := Identity{Name: claims.Subject, LoginID: claims.LoginID}
 	switch {
 	case claims.Expiry == nil:
 		return Identity{}, fmt.Errorf("%w: it never expires", ErrInvalidToken)
-	case !isID(claims.ID, maxTokenID):
-		return Identity{}, fmt.Errorf("%w: no identifier (jti)", ErrInvalidToken)
+	case !isID(claims.LoginID, maxLoginID):
+		return Identity{}, fmt.Errorf("%w: no name of the login (sid)", ErrInvalidToken)
 	}
 	if err := checkName(who.Name); err != nil {
 		return Identity{}, fmt.Errorf("%w: %v", ErrInvalidToken, err)
@@ -135,8 +143,8 @@ func (b *BearerAuthenticator) verify(token string, now time.Time) (Identity, err
 	if len(claims.Methods) > 0 {
 		who.Method = claims.Methods[0]
 	}
-	if claims.AuthTime != nil {
-		who.Since = claims.AuthTime.Time()
+	if claims.Since != nil {
+		who.Since = claims.Since.Time()
 	}
 	return b.admit(who, expiry, now)
 }
@@ -148,7 +156,9 @@ func (b *BearerAuthenticator) admit(who Identity, expiry, now time.Time) (Identi
 	switch {
 	case !now.Before(who.Expires):
 		return Identity{}, fmt.Errorf("%w: %q, since %v", ErrExpiredToken, who.Name, expiry.UTC())
-	case b.revoked.has(who.TokenID):
+	case who.Expires.Sub(now) > b.config.MaxLife+2*b.config.Leeway+time.Second:
+		return Identity{}, fmt.Errorf("%w: %q would be good for more than %v", ErrInvalidToken, who.Name, b.config.MaxLife)
+	case b.revoked.has(who.LoginID):
 		return Identity{}, fmt.Errorf("%w: %q", ErrRevokedToken, who.Name)
 	}
 	return who, nil
