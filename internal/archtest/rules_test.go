@@ -35,6 +35,7 @@ var layers = []layer{
 	{path: "cmd/..."},
 	{path: "wsserver", blind: []string{"jwtproto"}},
 	{path: "jwtproto/storetest"},
+	{path: "jwtproto/postgres/pgtest"},
 	{path: "jwtproto/sqlite"},
 	{path: "jwtproto/postgres"},
 	{path: "jwtproto"},
