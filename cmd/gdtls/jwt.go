@@ -36,6 +36,8 @@ type jwtServe struct {
 	ChecksPerSecond  int           `default:"500" placeholder:"N" help:"Public-key checks for each host; negative: no limit. (default: ${default})"`
 	RepliesPerSecond int           `default:"100" placeholder:"N" help:"Error replies that are longer than their request, for each host over UDP; negative: no limit. (default: ${default})"`
 	MaxPeers         int           `default:"10000" placeholder:"N" help:"DTLS peers at once. (default: ${default})"`
+	Store            string        `placeholder:"STORE" help:"Where the state is kept: sqlite:FILE, or memory: until the server ends. (default: sqlite:DIR/store/gdtls.sqlite)"`
+	Strict           bool          `help:"Refuse requests that are older than the last restart of their group."`
 	Logs             string        `placeholder:"DIR" help:"Where the log files go. (default: the lab folder)"`
 	NoLogs           bool          `help:"Write no log files."`
 	LogSize          int64         `default:"16777216" placeholder:"BYTES" help:"A longer log file is rotated. (default: ${default})"`
@@ -88,6 +90,11 @@ func (s *jwtServe) Run(env *environment) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, config.Logs.Close()) }()
+	address, err := s.openStore(env.ctx, &config)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, config.Store.Close()) }()
 	ctx, stop := context.WithCancel(env.ctx)
 	defer stop()
 	if err := config.Lab.Watch(ctx, func(problems []jwtproto.Problem, err error) {
@@ -98,14 +105,24 @@ func (s *jwtServe) Run(env *environment) (err error) {
 	}); err != nil {
 		out.emit(warning{Message: err.Error() + "; changes of groups and keys will not be seen"})
 	}
+	out.emit(note{"the state is kept in " + address.String()})
 	return serveJWT(ctx, out, config, net.JoinHostPort(s.Addr, strconv.Itoa(int(s.Port))), s.Transport)
+}
+
+// openStore opens the store that was named, or that of the lab folder.
+func (s *jwtServe) openStore(ctx context.Context, config *jwtproto.Config) (address storeAddress, err error) {
+	if address, err = storeOf(s.Store, s.Dir); err != nil {
+		return address, err
+	}
+	config.Store, err = address.open(ctx)
+	return address, err
 }
 
 // config checks the flags and reads the files.
 func (s *jwtServe) config(env *environment, out *output) (jwtproto.Config, error) {
 	c := jwtproto.Config{
 		States: s.States, MaxRequest: s.MaxRequest, Leeway: s.Leeway, MaxPeers: s.MaxPeers,
-		ChecksPerSecond: s.ChecksPerSecond, RepliesPerSecond: s.RepliesPerSecond, Logger: env.log,
+		ChecksPerSecond: s.ChecksPerSecond, RepliesPerSecond: s.RepliesPerSecond, Strict: s.Strict, Logger: env.log,
 	}
 	if s.Leeway == 0 {
 		c.Leeway = -1

@@ -45,8 +45,15 @@ const (
 // JWTPlan says what is measured. Every combination is.
 type JWTPlan struct {
 	Algs, Transports []string
+	Stores           []JWTStore
 	Duration         time.Duration // for each combination
-	Rounds           int           // in which it is divided
+	Rounds           int           // in which it is divided, and in which the stores take turns
+}
+
+// JWTStore is where a server keeps its state.
+type JWTStore struct {
+	Name string
+	Open func(context.Context) (jwtproto.Store, error)
 }
 
 // JWT is how fast requests are answered in one combination: walks of several groups
@@ -66,60 +73,73 @@ type JWT struct {
 	Bound float64 `json:"bound_per_s"`
 }
 
-// JWT measures and reports one combination after the other.
+// JWT measures and reports one combination after the other, those of all stores together.
 func (b *Bench) JWT(ctx context.Context, plan JWTPlan, report func(JWT)) error {
 	done, all := 0, len(plan.Algs)*len(plan.Transports)*plan.Rounds
 	for _, alg := range plan.Algs {
 		for _, transport := range plan.Transports {
-			result, err := b.measureJWT(ctx, alg, transport, plan, func() {
+			results, err := b.measureJWT(ctx, alg, transport, plan, func() {
 				b.observer.Step(float64(done)/float64(all), alg+" over "+transport)
 				done++
 			})
 			if err != nil {
 				return fmt.Errorf("%s over %s: %w", alg, transport, err)
 			}
-			report(result)
+			for _, result := range results {
+				report(result)
+			}
 		}
 	}
 	return nil
 }
 
-// measureJWT has the server and the bound take turns.
-func (b *Bench) measureJWT(ctx context.Context, alg, transport string, plan JWTPlan, step func()) (result JWT, err error) {
+// measureJWT has the bound and the servers, one for each store, take turns.
+func (b *Bench) measureJWT(ctx context.Context, alg, transport string, plan JWTPlan, step func()) ([]JWT, error) {
 	lab, err := newJWTLab(alg)
 	if err != nil {
-		return result, err
+		return nil, err
 	}
 	defer os.RemoveAll(lab.dir)
-	served, err := b.serveJWT(ctx, lab, transport)
-	if err != nil {
-		return result, err
-	}
-	defer served.close()
 	turn := plan.Duration / time.Duration(plan.Rounds)
-	var rates, bounds []float64
-	var took []time.Duration
-	lab.bound(turn / 2)                                            // tells how many requests a round uses
-	if _, err := served.round(ctx, lab, turn/4, nil); err != nil { // pools and caches fill
-		return result, err
+	lab.bound(turn / 2) // tells how many requests a round uses
+	var servers []*jwtServed
+	for _, store := range plan.Stores {
+		served, err := b.serveJWT(ctx, lab, transport, store)
+		if err != nil {
+			return nil, err
+		}
+		defer served.close()
+		if err := served.round(ctx, lab, turn/4); err != nil {
+			return nil, err
+		}
+		served.rates, served.took = nil, nil // pools and caches were filled
+		servers = append(servers, served)
 	}
+	var bounds []float64
 	for range plan.Rounds {
 		if err := ended(ctx); err != nil {
-			return result, err
+			return nil, err
 		}
 		step()
 		bounds = append(bounds, lab.bound(turn/2))
-		rate, err := served.round(ctx, lab, turn, &took)
-		if err != nil {
-			return result, err
+		for _, served := range servers {
+			if err := served.round(ctx, lab, turn); err != nil {
+				return nil, err
+			}
 		}
-		rates = append(rates, rate)
 	}
-	slices.Sort(took)
-	us := func(share float64) float64 {
-		return round(float64(took[int(share*float64(len(took)-1))])/1e3, 1)
+	var results []JWT
+	for i, served := range servers {
+		slices.Sort(served.took)
+		us := func(share float64) float64 {
+			return round(float64(served.took[int(share*float64(len(served.took)-1))])/1e3, 1)
+		}
+		results = append(results, JWT{
+			Alg: alg, Transport: transport, Store: plan.Stores[i].Name, PerSecond: round(median(served.rates), 1),
+			P50: us(0.5), P99: us(0.99), Bound: round(median(bounds), 1),
+		})
 	}
-	return JWT{Alg: alg, Transport: transport, Store: "memory", PerSecond: round(median(rates), 1), P50: us(0.5), P99: us(0.99), Bound: round(median(bounds), 1)}, nil
+	return results, nil
 }
 
 // jwtLab is a lab folder and those who speak for its groups.
@@ -210,6 +230,9 @@ type jwtServed struct {
 	server *jwtproto.Server
 	over   []datagram.DatagramBased
 	undo   []func()
+
+	rates []float64       // acknowledgements a second, of each round
+	took  []time.Duration // of each answer
 }
 
 func (s *jwtServed) close() {
@@ -218,15 +241,20 @@ func (s *jwtServed) close() {
 	}
 }
 
-func (b *Bench) serveJWT(ctx context.Context, lab *jwtLab, transport string) (s *jwtServed, err error) {
+func (b *Bench) serveJWT(ctx context.Context, lab *jwtLab, transport string, kept JWTStore) (s *jwtServed, err error) {
 	s = new(jwtServed)
 	defer func() {
 		if err != nil {
 			s.close()
 		}
 	}()
+	store, err := kept.Open(ctx)
+	if err != nil {
+		return s, err
+	}
+	s.undo = append(s.undo, func() { _ = store.Close() }) // what was kept is of no use
 	// The budget is far away, but kept.
-	s.server, err = jwtproto.NewServer(jwtproto.Config{Lab: lab.lab, Certificate: b.server, ChecksPerSecond: 100e6})
+	s.server, err = jwtproto.NewServer(jwtproto.Config{Lab: lab.lab, Store: store, Certificate: b.server, ChecksPerSecond: 100e6})
 	if err != nil {
 		return s, err
 	}
@@ -275,9 +303,8 @@ func (b *Bench) serveJWT(ctx context.Context, lab *jwtLab, transport string) (s 
 	return s, nil
 }
 
-// round has all groups walk for a while and gives the acknowledgements a second. took, if
-// not nil, gets how long each answer took.
-func (s *jwtServed) round(ctx context.Context, lab *jwtLab, d time.Duration, took *[]time.Duration) (float64, error) {
+// round has all groups walk for a while, and keeps how fast it was.
+func (s *jwtServed) round(ctx context.Context, lab *jwtLab, d time.Duration) error {
 	// No server checks more signatures than the machine; a little more, since groups are
 	// not served evenly.
 	most := max(jwtproto.DefaultStates, int(1.2*lab.checks*d.Seconds()/float64(len(lab.members))))
@@ -291,7 +318,7 @@ func (s *jwtServed) round(ctx context.Context, lab *jwtLab, d time.Duration, too
 		})
 	}
 	if err := signing.Wait(); err != nil {
-		return 0, err
+		return err
 	}
 	before := s.server.Stats()
 	begun := time.Now()
@@ -304,18 +331,17 @@ func (s *jwtServed) round(ctx context.Context, lab *jwtLab, d time.Duration, too
 	answers := 0
 	for _, load := range loads {
 		if load.err != nil {
-			return 0, load.err
+			return load.err
 		}
 		answers += len(load.took)
-		if took != nil {
-			*took = append(*took, load.took...)
-		}
+		s.took = append(s.took, load.took...)
 	}
 	after := s.server.Stats()
 	if refused := after.Refused - before.Refused; refused > 0 || answers == 0 {
-		return 0, fmt.Errorf("%d requests were refused, and %d answered", refused, answers)
+		return fmt.Errorf("%d requests were refused, and %d answered", refused, answers)
 	}
-	return float64(answers) / seconds, nil
+	s.rates = append(s.rates, float64(answers)/seconds)
+	return nil
 }
 
 // jwtLoad is a group that walks again and again, with a window of requests under way.
