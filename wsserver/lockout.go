@@ -80,7 +80,7 @@ func (l *lockout) withdraw(this attempt) {
 	if !known {
 		return
 	}
-	a.failed--
+	a.failed = max(a.failed-1, 0)
 	if this.lock > 0 {
 		a.locked = time.Time{}
 	}
