@@ -61,12 +61,13 @@ func NewClient(cfg *Config, now time.Time) (*Machine, error) {
 	c := &client{hello: ClientHello{
 		Version:           record.VersionDTLS12,
 		Random:            newRandom(),
-		Compressions:      []byte{0},
+		Compressions:      nullCompression,
 		ServerName:        cfg.ServerName,
 		ExtendedMaster:    true,
 		SecureRenegotiate: true,
 		ALPN:              cfg.ALPN,
 	}}
+	c.hello.Suites = make([]uint16, 0, len(offered))
 	// A client that has a pre-shared key means to use it.
 	for _, s := range offered {
 		if s.PSK() {
@@ -80,11 +81,16 @@ func NewClient(cfg *Config, now time.Time) (*Machine, error) {
 		}
 		if s.ecdhe {
 			c.hello.Groups = groups
-			c.hello.PointFormats = []byte{0}
+			c.hello.PointFormats = uncompressedOnly
 		}
 	}
 	c.offerSession(cfg)
 	m := newMachine(cfg, c, now)
+	transcript := fullTranscript
+	if c.resuming != nil {
+		transcript = resumedTranscript
+	}
+	m.transcript = make([]byte, 0, transcript)
 	m.out.version = record.VersionDTLS10 // RFC 6347 4.2.1: what old servers expect in the first record
 	m.session.ClientRandom = c.hello.Random
 	if err := c.sendHello(m, now); err != nil {

@@ -13,7 +13,7 @@ const (
 )
 
 // reservedLabels are those of TLS itself, under which nothing may be exported.
-var reservedLabels = []string{"client finished", "server finished", "master secret", "extended master secret", "key expansion"}
+var reservedLabels = []string{labelClient, labelServer, labelMaster, labelExtendedMaster, labelKeys}
 
 // Export derives keying material for other protocols (RFC 5705 4). A nil context is
 // none, which is not the same as an empty one.

@@ -38,13 +38,12 @@ func (w *plaintextWriter) append(dst []byte, typ record.ContentType, version uin
 // each message in records of its own, fragmented where it must be (RFC 6347 4.2.3).
 func pack(messages []outMessage, mtu int, version uint16, plain *plaintextWriter, sealer *record.Sealer) ([][]byte, error) {
 	const smallest = 32 // bytes of a body that are worth a record at a datagram's end
-	total, largest := 0, 0
+	total := 0
 	for i := range messages {
-		n := record.HeaderSize + handshake.HeaderLength + len(messages[i].body)
+		total += record.HeaderSize + handshake.HeaderLength + len(messages[i].body)
 		if messages[i].epoch > 0 {
-			n += sealer.Overhead()
+			total += sealer.Overhead()
 		}
-		total, largest = total+n, max(largest, n)
 	}
 	datagrams := make([][]byte, 0, 1+total/mtu)
 	current := make([]byte, 0, min(total, mtu))
@@ -54,7 +53,8 @@ func pack(messages []outMessage, mtu int, version uint16, plain *plaintextWriter
 			current = make([]byte, 0, mtu)
 		}
 	}
-	scratch := make([]byte, 0, min(largest, mtu))
+	var fragment [512]byte // enough for most
+	scratch := fragment[:0]
 	for i := range messages {
 		m := &messages[i]
 		if m.changeCipherSpec {
@@ -132,7 +132,10 @@ type outbound struct {
 
 // start begins a flight; messages are added until send.
 func (o *outbound) start(repeatedBy handshake.Type) {
-	o.flight = make([]outMessage, 0, 6) // the most that a flight has
+	if o.flight == nil {
+		o.flight = make([]outMessage, 0, 6) // the most that a flight has
+	}
+	o.flight = o.flight[:0]
 	o.sends, o.interval, o.repeatedBy = 0, initialTimeout, repeatedBy
 }
 

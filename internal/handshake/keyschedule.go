@@ -1,8 +1,11 @@
 package handshake
 
 import (
+	"crypto"
 	"crypto/ecdh"
 	"crypto/rand"
+	"crypto/sha256"
+	"crypto/sha512"
 
 	"github.com/pion/dtls/v2/pkg/crypto/elliptic"
 
@@ -53,32 +56,36 @@ func agree(key *ecdh.PrivateKey, peer []byte) ([]byte, error) {
 func (s *Suite) masterSecret(premaster []byte, extended bool, transcript []byte, client, server *[32]byte) (master [48]byte) {
 	p := newPRF(s.hash, premaster)
 	if extended {
-		p.expand(master[:], "extended master secret", s.digest(transcript))
+		p.expand(master[:], labelExtendedMaster, s.appendDigest(p.digest[:0], transcript), nil)
 	} else {
-		p.expand(master[:], "master secret", client[:], server[:])
+		p.expand(master[:], labelMaster, client[:], server[:])
 	}
 	return master
 }
 
-func (s *Suite) digest(transcript []byte) []byte {
-	h := s.hash.New()
-	h.Write(transcript)
-	return h.Sum(nil)
+// appendDigest appends the hash of a transcript.
+func (s *Suite) appendDigest(dst, transcript []byte) []byte {
+	if s.hash == crypto.SHA384 {
+		sum := sha512.Sum384(transcript)
+		return append(dst, sum[:]...)
+	}
+	sum := sha256.Sum256(transcript)
+	return append(dst, sum[:]...)
 }
 
 // keys derives the keys of both directions (RFC 5246 6.3) from the master secret.
 func (s *Suite) keys(master *keyedPRF, client, server *[32]byte) (clientKeys, serverKeys record.Keys) {
 	block := make([]byte, s.aead.KeyBlockSize())
-	master.expand(block, "key expansion", server[:], client[:])
+	master.expand(block, labelKeys, server[:], client[:])
 	return s.aead.SplitKeyBlock(block)
 }
 
 // verifyData is the content of a Finished message.
 func (s *Suite) verifyData(master *keyedPRF, transcript []byte, fromClient bool) (data [finishedSize]byte) {
-	label := "server finished"
+	label := labelServer
 	if fromClient {
-		label = "client finished"
+		label = labelClient
 	}
-	master.expand(data[:], label, s.digest(transcript))
+	master.expand(data[:], label, s.appendDigest(master.digest[:0], transcript), nil)
 	return data
 }

@@ -72,10 +72,15 @@ type side interface {
 	copied() side
 }
 
+// Bytes of the transcripts of most handshakes.
+const (
+	fullTranscript    = 1 << 11
+	resumedTranscript = 3 << 8
+)
+
 func newMachine(cfg *Config, s side, now time.Time) *Machine {
 	m := &Machine{cfg: cfg, side: s, clock: clock{heard: now, progress: now}, now: now}
 	m.in.limit = maxMessage
-	m.transcript = make([]byte, 0, 1<<11) // enough for most
 	m.out.mtu = cfg.mtu()
 	m.out.version = record.VersionDTLS12
 	return m

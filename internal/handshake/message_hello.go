@@ -157,6 +157,7 @@ func (h *ClientHello) unmarshal(body []byte) bool {
 			if !data.ReadUint16LengthPrefixed(&list) || !data.Empty() || list.Empty() || len(list)%2 != 0 {
 				return false
 			}
+			h.Groups = make([]elliptic.Curve, 0, len(list)/2)
 			for !list.Empty() {
 				var g uint16
 				list.ReadUint16(&g)
@@ -212,7 +213,11 @@ func (h *serverHello) marshal() []byte {
 	return b
 }
 
-var uncompressedOnly = []byte{0}
+// The only values that are left of two lists.
+var (
+	nullCompression  = []byte{0}
+	uncompressedOnly = []byte{0}
+)
 
 func (h *serverHello) unmarshal(body []byte) bool {
 	s := cryptobyte.String(body)
@@ -344,6 +349,7 @@ func readSchemes(s *cryptobyte.String, schemes *[]tls.SignatureScheme) bool {
 	if !s.ReadUint16LengthPrefixed(&list) || list.Empty() || len(list)%2 != 0 {
 		return false
 	}
+	*schemes = make([]tls.SignatureScheme, 0, len(list)/2)
 	for !list.Empty() {
 		var scheme uint16
 		list.ReadUint16(&scheme)

@@ -57,7 +57,7 @@ func NewServer(cfg *Config, verified *VerifiedHello, now time.Time) *Machine {
 	m.out.messageSeq = verified.seq
 	m.in.next = verified.seq + 1
 	m.stats.Records++
-	m.transcript = append(m.transcript, verified.message...)
+	m.transcript = append(make([]byte, 0, max(resumedTranscript, len(verified.message))), verified.message...)
 	if cfg.ClientAuth == NoClientCertificate {
 		m.in.limit = maxShortMessage
 	}
@@ -132,6 +132,7 @@ func (s *server) fullHandshake(m *Machine, h *ClientHello, now time.Time) error 
 	reply.serverName = s.named
 	s.promiseSession(m, h, &reply)
 	m.out.start(handshake.TypeClientHello)
+	m.transcript = slices.Grow(m.transcript, fullTranscript-resumedTranscript)
 	m.addMessage(handshake.TypeServerHello, 0, reply.marshal())
 	if s.certificate != nil {
 		m.addMessage(handshake.TypeCertificate, 0, s.certificate.message)
