@@ -38,6 +38,7 @@ type TlsCertificate struct {
 
 	own      atomic.Pointer[handshake.Certificate] // made at the first handshake that shows it
 	verified atomic.Pointer[verifiedPath]          // the last verification that found a path
+	matched  atomic.Pointer[matchedName]           // the last name that it was compared with
 }
 
 // NewCertificate makes a TlsCertificate from Go's own type, which is the way

@@ -67,7 +67,7 @@ func (d *driver) peerBeginsAgain(bytes []byte, from datagram.Address, now time.T
 	if !d.c.role.IsServer() || d.again.listener || !handshake.IsClientHello(bytes) {
 		return false
 	}
-	verified, reply := cookies().VerifyHello(bytes, []byte(from.String()), nil, now)
+	verified, reply := verifyHello(bytes, from, now)
 	switch {
 	case verified != nil && verified.Hello.Random != d.again.random && d.again.count < mostAgain:
 		d.again.count++

@@ -34,11 +34,19 @@ type driver struct {
 
 	again      again
 	resumption resumption
-	signing    *signing // a signature that is being made; nil: none
+	sending    []datagram.OutputMessage // scratch of flush
+	signing    *signing                 // a signature that is being made; nil: none
 }
 
 // cookies serves all servers of the process that have no listener.
 var cookies = sync.OnceValue(func() *handshake.Cookies { return handshake.NewCookies(time.Now()) })
+
+// verifyHello looks for a hello with its cookie in what an unknown peer sent, or gives
+// the reply that asks for one.
+func verifyHello(bytes []byte, from datagram.Address, now time.Time) (verified *handshake.VerifiedHello, reply []byte) {
+	var name [64]byte // enough for an IP address and port
+	return cookies().VerifyHello(bytes, from.AppendTo(name[:0]), nil, now)
+}
 
 func (d *driver) run() error {
 	if err := d.configure(); err != nil {
@@ -191,10 +199,11 @@ func (d *driver) flush() error {
 	if d.machine.Err() != nil {
 		d.again.alert = datagrams[len(datagrams)-1]
 	}
-	messages := make([]datagram.OutputMessage, len(datagrams))
+	d.sending = d.sending[:0]
 	for i := range datagrams {
-		messages[i].Vectors = datagrams[i : i+1]
+		d.sending = append(d.sending, datagram.OutputMessage{Vectors: datagrams[i : i+1]})
 	}
+	messages := d.sending
 	patience := d.machine.Deadline()
 	if patience.IsZero() {
 		patience = time.Now().Add(farewellPatience)
@@ -277,7 +286,7 @@ func earlier(a, b time.Time) time.Time {
 // firstDatagram answers a peer of which nothing is known yet: by a
 // HelloVerifyRequest, or, if its cookie is right, by a machine.
 func (d *driver) firstDatagram(bytes []byte, from datagram.Address, now time.Time) error {
-	verified, reply := cookies().VerifyHello(bytes, []byte(from.String()), nil, now)
+	verified, reply := verifyHello(bytes, from, now)
 	switch {
 	case verified != nil:
 		d.serve(verified, now)

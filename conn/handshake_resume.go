@@ -9,7 +9,7 @@ import (
 // resumption is what a driver knows of sessions that are resumed.
 type resumption struct {
 	cache *SessionCache // client: nil if no session is kept
-	key   string
+	key   sessionKey
 	chain *TlsCertificate // the peer's, judged again; nil without one
 	flags TlsCertificateFlags
 }
@@ -19,8 +19,8 @@ type resumption struct {
 func (d *driver) offerSession(own []*TlsCertificate) {
 	c := d.c
 	cache := c.role.SessionCache()
-	key := sessionKey(c.role.Identity(), own)
-	if cache == nil || key == "" {
+	key := newSessionKey(c.role.Identity(), own)
+	if cache == nil || key == (sessionKey{}) {
 		return
 	}
 	d.resumption.cache, d.resumption.key = cache, key
@@ -91,7 +91,7 @@ func (c *DtlsConnection) forgetSession() {
 	c.mu.Lock()
 	own := c.settings.certificates()
 	c.mu.Unlock()
-	if key := sessionKey(c.role.Identity(), own); key != "" {
+	if key := newSessionKey(c.role.Identity(), own); key != (sessionKey{}) {
 		cache.put(key, nil)
 	}
 }

@@ -130,10 +130,20 @@ func ParseIdentity(text string) SocketConnectable {
 // carry, or "".
 func sniName(host string) string {
 	host = strings.TrimSuffix(host, ".")
-	if _, err := netip.ParseAddr(host); err == nil || !isHostname(host) {
+	if isAddress(host) || !isHostname(host) {
 		return ""
 	}
 	return host
+}
+
+// isAddress reports whether text is an IP address. Most host names are told from one by
+// their last byte.
+func isAddress(text string) bool {
+	if text == "" || !strings.Contains(text, ":") && (text[len(text)-1] < '0' || text[len(text)-1] > '9') {
+		return false
+	}
+	_, err := netip.ParseAddr(text)
+	return err == nil
 }
 
 // isHostname reports whether host is a DNS name in ASCII without a trailing
@@ -158,12 +168,29 @@ func isHostname(host string) bool {
 	return true
 }
 
-// matchesIdentity reports whether the certificate was issued for the
-// identity, by its subject alternative names only (RFC 9525 section 6; the
+// matchedName is whether a certificate was issued for a name. A peer's certificate is
+// one object for all connections that show it, most often for one name.
+type matchedName struct {
+	name    string
+	matches bool
+}
+
+// matches reports whether the certificate was issued for the identity.
+func (c *TlsCertificate) matches(identity SocketConnectable) bool {
+	name := identity.PeerName()
+	known := c.matched.Load()
+	if known == nil || known.name != name {
+		known = &matchedName{name, matchesName(c.leaf, name)}
+		c.matched.Store(known)
+	}
+	return known.matches
+}
+
+// matchesName reports whether the certificate was issued for the name or address of
+// an identity, by its subject alternative names only (RFC 9525 section 6; the
 // common name has no say). Letter case does not matter. A name with a
 // trailing dot matches nothing, as in Gio.
-func matchesIdentity(certificate *x509.Certificate, identity SocketConnectable) bool {
-	name := identity.PeerName()
+func matchesName(certificate *x509.Certificate, name string) bool {
 	if address, err := netip.ParseAddr(name); err == nil {
 		address = address.Unmap().WithZone("")
 		for _, ip := range certificate.IPAddresses {

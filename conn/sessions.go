@@ -3,7 +3,6 @@ package conn
 import (
 	"container/list"
 	"crypto/sha256"
-	"encoding/hex"
 	"sync"
 	"time"
 
@@ -27,12 +26,12 @@ type SessionCache struct {
 	limit int
 
 	mu    sync.Mutex
-	byKey map[string]*list.Element // guarded by mu
-	order list.List                // guarded by mu; of *cachedSession, oldest first
+	byKey map[sessionKey]*list.Element // guarded by mu
+	order list.List                    // guarded by mu; of *cachedSession, oldest first
 }
 
 type cachedSession struct {
-	key     string
+	key     sessionKey
 	session *handshake.SavedSession
 }
 
@@ -42,7 +41,7 @@ func NewSessionCache(sessions int) *SessionCache {
 	if sessions <= 0 {
 		sessions = DefaultSessionCacheSize
 	}
-	return &SessionCache{limit: sessions, byKey: make(map[string]*list.Element)}
+	return &SessionCache{limit: sessions, byKey: make(map[sessionKey]*list.Element)}
 }
 
 var defaultSessionCache = sync.OnceValue(func() *SessionCache { return NewSessionCache(0) })
@@ -58,7 +57,7 @@ func (s *SessionCache) Clear() {
 	s.order.Init()
 }
 
-func (s *SessionCache) get(key string, now time.Time) *handshake.SavedSession {
+func (s *SessionCache) get(key sessionKey, now time.Time) *handshake.SavedSession {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	e := s.byKey[key]
@@ -74,13 +73,19 @@ func (s *SessionCache) get(key string, now time.Time) *handshake.SavedSession {
 }
 
 // put keeps a session in place of the one with its key; nil only forgets that.
-func (s *SessionCache) put(key string, session *handshake.SavedSession) {
+func (s *SessionCache) put(key sessionKey, session *handshake.SavedSession) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if e := s.byKey[key]; e != nil {
+	e := s.byKey[key]
+	switch {
+	case e != nil && session != nil:
+		e.Value.(*cachedSession).session = session
+		s.order.MoveToBack(e)
+		return
+	case e != nil:
 		s.remove(e)
-	}
-	if session == nil {
+		return
+	case session == nil:
 		return
 	}
 	if s.order.Len() == s.limit {
@@ -95,14 +100,25 @@ func (s *SessionCache) remove(e *list.Element) {
 }
 
 // sessionKey names the sessions that a client may resume: with the same server, as
-// the same client (G213). Without an identity it is empty, and there are none.
-func sessionKey(identity SocketConnectable, own []*TlsCertificate) string {
+// the same client (G213). The zero value names none.
+type sessionKey struct {
+	identity string
+	own      [sha256.Size]byte // hash of the own certificates; zero without one
+}
+
+// newSessionKey gives the key for a server's identity and the client's certificates;
+// without an identity there is none.
+func newSessionKey(identity SocketConnectable, own []*TlsCertificate) (key sessionKey) {
 	if identity == nil {
-		return ""
+		return key
 	}
-	hash := sha256.New()
-	for _, certificate := range own {
-		hash.Write(certificate.leaf.Raw)
+	key.identity = identity.String()
+	if len(own) > 0 {
+		hash := sha256.New()
+		for _, certificate := range own {
+			hash.Write(certificate.leaf.Raw)
+		}
+		hash.Sum(key.own[:0])
 	}
-	return identity.String() + "/" + hex.EncodeToString(hash.Sum(nil))
+	return key
 }

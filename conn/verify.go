@@ -64,7 +64,7 @@ func verifyClient(ctx context.Context, database TlsDatabase, chain *TlsCertifica
 // the identity. Nothing else is looked at (G062, G194).
 func verifyWithoutDatabase(chain *TlsCertificate, identity SocketConnectable) TlsCertificateFlags {
 	flags := CertificateUnknownCA
-	if identity == nil || !matchesIdentity(chain.leaf, identity) {
+	if identity == nil || !chain.matches(identity) {
 		flags |= CertificateBadIdentity
 	}
 	return flags
@@ -76,7 +76,7 @@ func verifyWithoutDatabase(chain *TlsCertificate, identity SocketConnectable) Tl
 // for any. identity may be nil.
 func verifyChain(chain *TlsCertificate, roots *anchors, purpose string, identity SocketConnectable, now time.Time) TlsCertificateFlags {
 	flags := CertificateNoFlags
-	if identity != nil && !matchesIdentity(chain.leaf, identity) {
+	if identity != nil && !chain.matches(identity) {
 		flags |= CertificateBadIdentity
 	}
 	judge := pathJudge{purpose: purpose, now: now}

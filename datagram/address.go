@@ -95,6 +95,15 @@ func (a Address) NetAddr() net.Addr {
 	}
 }
 
+// AppendTo appends what String returns to dst. It allocates only if dst lacks the
+// capacity, for an IP address and port.
+func (a Address) AppendTo(dst []byte) []byte {
+	if a.other == nil && a.ip.IsValid() {
+		return a.ip.AppendTo(dst)
+	}
+	return append(dst, a.String()...)
+}
+
 // String returns the address in the form of package net, "none" for the zero
 // Address.
 func (a Address) String() string {

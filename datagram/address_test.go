@@ -56,6 +56,15 @@ func TestAddress(t *testing.T) {
 	if copied := sliced; copied != sliced || !sliced.IsValid() || sliced.String() != "here" || sliced.NetAddr().Network() != "sliced" {
 		t.Error(sliced)
 	}
+	for _, a := range []Address{{}, same[0], AddressFromAddrPort(zoned), a, sliced} {
+		if got := string(a.AppendTo([]byte("at "))); got != "at "+a.String() {
+			t.Errorf("%v is appended as %q", a, got)
+		}
+	}
+	room := make([]byte, 0, 64)
+	if n := testing.AllocsPerRun(100, func() { room = AddressFromAddrPort(zoned).AppendTo(room[:0]) }); n != 0 {
+		t.Errorf("%v allocations to append an address", n)
+	}
 	seen := map[Address]bool{sliced: true, a: true}
 	if !seen[b] {
 		t.Error("not found as a key")

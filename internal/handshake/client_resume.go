@@ -90,10 +90,13 @@ func (c *client) saved(m *Machine, now time.Time) *SavedSession {
 		return nil
 	}
 	var saved *SavedSession
-	if s.Resumed {
+	switch {
+	case s.Resumed && len(c.ticket.ticket) == 0:
+		return c.resuming
+	case s.Resumed:
 		again := *c.resuming
 		saved = &again
-	} else {
+	default:
 		lifetime := DefaultSessionLifetime
 		if hint := time.Duration(c.ticket.lifetime) * time.Second; hint > 0 {
 			lifetime = min(lifetime, hint)
