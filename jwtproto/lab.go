@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 
 	"github.com/BurntSushi/toml"
@@ -24,6 +25,8 @@ const (
 	KeysFolder   = "keys_pub"
 	SecretFolder = "keys_priv"
 	SecretFile   = "key_secret_for_hmac.txt"
+	CookiesFile  = "cookie_keys.txt" // in SecretFolder, may be missing
+	TicketsFile  = "ticket_keys.txt" // likewise
 	GroupsFile   = "groups.toml"
 )
 
@@ -52,6 +55,9 @@ type directory struct {
 	byKey  map[keyID]*group  // the same by their public keys
 	secret []byte            // raw, as it stands in the file
 	sealer sealer
+
+	// Of DTLS, the first to be used and then those that are good, too; nil: random ones.
+	cookies, tickets [][secretSize]byte
 }
 
 // keyID stands for a public key: the SHA-256 of its PKIX form.
@@ -64,10 +70,16 @@ func newKeyID(key crypto.PublicKey) (keyID, error) {
 
 // Lab is a folder with groups.toml, the public keys of the groups and the secret that
 // replies are signed with. Its content is read as a whole and replaced as a whole, so
-// that requests under way are not disturbed. Safe for concurrent use.
+// that requests under way are not disturbed. A Server whose Store has secrets puts them in
+// the place of those of the folder. Safe for concurrent use.
 type Lab struct {
 	dir     string
-	current atomic.Pointer[directory]
+	current atomic.Pointer[directory] // files with what replaces some of it
+
+	mu      sync.Mutex
+	files   *directory           // guarded by mu; as the folder has it
+	shared  sharedSecrets        // guarded by mu
+	changed map[*func()]struct{} // guarded by mu; who is told, with mu held, when current has changed
 }
 
 // OpenLab reads a lab folder. What cannot be used in it is told as problems: files
@@ -84,11 +96,43 @@ func OpenLab(dir string) (*Lab, []Problem, error) {
 
 // Reload reads the folder again. With an error everything stays as it was.
 func (l *Lab) Reload() ([]Problem, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	d, problems, err := readDirectory(l.dir)
 	if err == nil {
-		l.current.Store(d)
+		l.files = d
+		l.replace()
 	}
 	return problems, err
+}
+
+// replace makes the directory anew. The caller holds mu.
+func (l *Lab) replace() {
+	l.current.Store(l.files.with(&l.shared))
+	for told := range l.changed {
+		(*told)()
+	}
+}
+
+// share puts secrets in the place of those of the folder.
+func (l *Lab) share(secrets sharedSecrets) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.shared = secrets
+	l.replace()
+}
+
+// subscribe has a function called whenever the directory has changed. It must not use the
+// Lab but for current.
+func (l *Lab) subscribe(told func()) (cancel func()) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	put(&l.changed, &told, struct{}{})
+	return func() {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		delete(l.changed, &told)
+	}
 }
 
 // Groups are the names of the groups that can be used, in order.
@@ -104,7 +148,7 @@ func (l *Lab) Group(name string) (members []int64, psk []byte, ok bool) {
 	return slices.Clone(g.members), bytes.Clone(g.psk), true
 }
 
-// Secret is the secret of the replies, as it stands in its file.
+// Secret is the secret of the replies, as it stands in its file or the Store has it.
 func (l *Lab) Secret() []byte { return bytes.Clone(l.current.Load().secret) }
 
 func readDirectory(dir string) (*directory, []Problem, error) {
@@ -118,6 +162,12 @@ func readDirectory(dir string) (*directory, []Problem, error) {
 		return nil, nil, fmt.Errorf("jwtproto: %s is empty; it holds the secret for replies", path)
 	}
 	d.sealer = newSealer(d.secret)
+	if d.cookies, err = readDTLSKeys(filepath.Join(dir, SecretFolder, CookiesFile)); err != nil {
+		return nil, nil, err
+	}
+	if d.tickets, err = readDTLSKeys(filepath.Join(dir, SecretFolder, TicketsFile)); err != nil {
+		return nil, nil, err
+	}
 	groups, err := readGroups(filepath.Join(dir, GroupsFile))
 	if err != nil {
 		return nil, nil, err

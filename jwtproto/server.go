@@ -40,6 +40,8 @@ type Server struct {
 		requests, acknowledged, refused, overBudget, overflowed, unstored, unsent, spoiled atomic.Uint64
 	}
 	refusals refusals
+	keys     dtlsKeys
+	forget   func() // the Lab tells no more of changes
 
 	queued atomic.Int64 // jobs in all lanes, and moves
 	mu     sync.Mutex   // guards lanes
@@ -58,7 +60,8 @@ type Stats struct {
 	Spoiled      uint64 // replies that were subject to Faults
 }
 
-// NewServer makes a Server and starts its workers.
+// NewServer makes a Server and starts its workers. If its Store has secrets they are read
+// before, for which the Store has five seconds.
 func NewServer(config Config) (*Server, error) {
 	config, machine, err := config.normal()
 	if err != nil {
@@ -74,6 +77,13 @@ func NewServer(config Config) (*Server, error) {
 		outbox:  make(chan reply, maxQueued),
 		done:    make(chan struct{}),
 		lanes:   map[string]*lane{},
+		keys:    dtlsKeys{lab: config.Lab},
+	}
+	s.forget = config.Lab.subscribe(s.keys.update)
+	s.keys.update()
+	if err := s.startSecrets(); err != nil {
+		s.forget()
+		return nil, err
 	}
 	for range config.Workers {
 		s.workers.Go(s.work)
@@ -86,7 +96,10 @@ func NewServer(config Config) (*Server, error) {
 // Close ends the workers. Requests that still wait are not answered: call it after
 // Serve has returned.
 func (s *Server) Close() {
-	s.close.Do(func() { close(s.done) })
+	s.close.Do(func() {
+		close(s.done)
+		s.forget()
+	})
 	_ = s.workers.Wait() // they have no errors
 }
 

@@ -165,7 +165,9 @@ func (s *Server) serveBoth(ctx context.Context, base datagram.DatagramBased, out
 
 // serveDTLS answers DTLS peers. One that says nothing costs no goroutine.
 func (s *Server) serveDTLS(ctx context.Context, base datagram.DatagramBased, pending *atomic.Int64) error {
+	sessions := serverconn.NewSessions(nil)
 	listener, err := serverconn.NewDtlsListener(base, s.configure,
+		serverconn.WithSessions(sessions),
 		serverconn.WithMaxPeers(s.config.MaxPeers),
 		serverconn.WithHandshakeFailed(func(c *serverconn.DtlsServerConnection, err error) {
 			s.config.Logger.Info("a handshake failed", "peer", c.PeerAddress(), "error", err)
@@ -173,6 +175,8 @@ func (s *Server) serveDTLS(ctx context.Context, base datagram.DatagramBased, pen
 	if err != nil {
 		return err
 	}
+	s.keys.add(listener, sessions)
+	defer s.keys.remove(listener)
 	var peers sync.Map // of *dtlsPeer, by connection
 	serving, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
