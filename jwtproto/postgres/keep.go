@@ -74,6 +74,9 @@ func (s *Store) keep(ctx context.Context, c *pgxpool.Conn, batch *jwtproto.Batch
 	if len(batch.Refusals)+len(l.Refused) > 0 {
 		queueRefusals(&write, batch.Refusals, l.Refused)
 	}
+	if s.events && len(l.Rows) > 0 {
+		s.queueEvents(&write, l.Rows)
+	}
 	write.Queue("COMMIT")
 	return c.SendBatch(ctx, &write).Close()
 }

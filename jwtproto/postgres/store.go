@@ -24,7 +24,6 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
-	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -38,11 +37,12 @@ const DefaultRows = 1_000_000
 // A Store is a jwtproto.Store in a database. Open makes it.
 type Store struct {
 	// Constant.
-	pool *pgxpool.Pool
-	node string // tells this Store from all others
-	rows uint64 // of each group that are kept
-
-	closed atomic.Bool
+	pool   *pgxpool.Pool
+	node   string          // tells this Store from all others
+	rows   uint64          // of each group that are kept
+	events bool            // others are told of new rows
+	life   context.Context // ends with Close
+	end    context.CancelFunc
 }
 
 var _ jwtproto.Store = (*Store)(nil)
@@ -73,11 +73,13 @@ func Open(ctx context.Context, address string, options ...Option) (*Store, error
 		return nil, explain("cannot use the database", err)
 	}
 	s := &Store{node: newNode(), rows: DefaultRows}
+	s.life, s.end = context.WithCancel(context.WithoutCancel(ctx))
 	for _, option := range options {
 		option(s)
 	}
 	limit(config.ConnConfig)
 	if s.pool, err = pgxpool.NewWithConfig(ctx, config); err != nil {
+		s.end()
 		return nil, explain("cannot use the database", err)
 	}
 	return s, nil
@@ -89,11 +91,10 @@ func newNode() string {
 	return hex.EncodeToString(random[:])
 }
 
-// Close ends the use of the Store, and waits for what is under way.
+// Close ends the use of the Store, and waits for what is under way. Who watches or listens
+// gets jwtproto.ErrStoreClosed.
 func (s *Store) Close() error {
-	if s.closed.Swap(true) {
-		return jwtproto.ErrStoreClosed
-	}
+	s.end()
 	s.pool.Close()
 	return nil
 }
@@ -112,7 +113,7 @@ func (s *Store) History(ctx context.Context, group string, after uint64, limit i
 
 // explain makes an error tell what could not be done; nil stays nil.
 func (s *Store) explain(what string, err error) error {
-	if err != nil && s.closed.Load() {
+	if err != nil && s.life.Err() != nil {
 		return jwtproto.ErrStoreClosed
 	}
 	return explain(what, err)
