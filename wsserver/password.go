@@ -64,10 +64,14 @@ func HashPassword(password string) (string, error) {
 	case len(password) > MaxPasswordLength:
 		return "", fmt.Errorf("wsserver: password is too long: it may have %d bytes", MaxPasswordLength)
 	}
-	h := passwordHash{argonParams: argonCosts, salt: make([]byte, saltLength), hash: make([]byte, hashLength)}
+	return hashPassword(password, argonCosts).String(), nil
+}
+
+func hashPassword(password string, costs argonParams) *passwordHash {
+	h := &passwordHash{argonParams: costs, salt: make([]byte, saltLength), hash: make([]byte, hashLength)}
 	_, _ = rand.Read(h.salt) // never fails
 	h.hash = h.compute(password)
-	return h.String(), nil
+	return h
 }
 
 // compute hashes a password with the salt and the costs of a hash, to its length.

@@ -73,6 +73,7 @@ func TestPSK(t *testing.T) {
 // The token that opens a WebSocket opens a DTLS server, too; and who has none that is
 // good is turned away in the handshake.
 func TestPSKOpensDTLS(t *testing.T) {
+	t.Parallel() // with other tests that wait: a wrong key is noticed after two seconds
 	b := newBearer(t)
 	ctx := testContext(t)
 	packets, err := net.ListenPacket("udp", "127.0.0.1:0")
@@ -139,20 +140,23 @@ func TestPSKOpensDTLS(t *testing.T) {
 	if err := b.Revoke(ctx, revoked.Identity.LoginID); err != nil {
 		t.Fatal(err)
 	}
+	const unknown = "unknown_psk_identity"
 	expired := "ada.1000000000.abc.k1"
 	signing, _ := b.keys.find("k1")
 	for name, try := range map[string]struct {
 		identity string
 		key      []byte
+		alert    string
 	}{
-		"revoked":           {revoked.PSKIdentity, revoked.PSK},
-		"expired":           {expired, pskOf(signing, expired)},
-		"unknown identity":  {"somebody", token.PSK},
-		"another's key":     {"bob" + token.PSKIdentity[3:], token.PSK},
-		"longer than given": {strings.Replace(token.PSKIdentity, ".", ".1", 1), token.PSK},
+		"revoked":           {revoked.PSKIdentity, revoked.PSK, unknown},
+		"expired":           {expired, pskOf(signing, expired), unknown},
+		"unknown identity":  {"somebody", token.PSK, unknown},
+		"another's key":     {"bob" + token.PSKIdentity[3:], token.PSK, "decrypt_error"},
+		"longer than given": {strings.Replace(token.PSKIdentity, ".", ".1", 1), token.PSK, unknown},
 	} {
-		if _, err := handshake(try.identity, try.key); err == nil {
-			t.Errorf("%s: the handshake succeeded", name)
+		_, err := handshake(try.identity, try.key)
+		if err == nil || !strings.Contains(err.Error(), try.alert) {
+			t.Errorf("%s: the handshake ended by %v, not %s", name, err, try.alert)
 		}
 		within(t, name+" fails at the server", failures)
 	}
