@@ -48,7 +48,8 @@ func (s *Server) put(r reply) {
 	}
 }
 
-// send sends the replies, those to one outlet that follow one another in one call.
+// send sends the replies that wait, those to one outlet in one call, and there those to
+// one address one after another: such of the same length are one message to the socket.
 func (s *Server) send() error {
 	batch := make([]reply, 0, sendBatch)
 	messages := make([]datagram.OutputMessage, sendBatch)
@@ -68,6 +69,7 @@ func (s *Server) send() error {
 				more = false
 			}
 		}
+		together(batch)
 		for rest := batch; len(rest) > 0; {
 			n := 0
 			for ; n < len(rest) && rest[n].outlet == rest[0].outlet; n++ {
@@ -79,6 +81,22 @@ func (s *Server) send() error {
 			rest = rest[n:]
 		}
 		clear(batch)
+	}
+}
+
+// together puts replies to one place next to each other. Those to one place keep their
+// order.
+func together(replies []reply) {
+	for len(replies) > 1 {
+		first, n := &replies[0], 1
+		for i := 1; i < len(replies); i++ {
+			if r := replies[i]; r.outlet == first.outlet && r.address == first.address {
+				copy(replies[n+1:i+1], replies[n:i])
+				replies[n] = r
+				n++
+			}
+		}
+		replies = replies[n:]
 	}
 }
 
