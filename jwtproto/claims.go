@@ -1,6 +1,7 @@
 package jwtproto
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/json"
 	"strconv"
@@ -16,20 +17,18 @@ func (r rawClaim) integer() (int64, bool) {
 	return n, err == nil
 }
 
-// text reads a string.
-func (r rawClaim) text() (string, bool) {
+// text reads a string. It keeps to the bytes of the claim unless something is escaped.
+func (r rawClaim) text() ([]byte, bool) {
 	if len(r) == 0 || r[0] != '"' {
-		return "", false
+		return nil, false
 	}
 	inner := r[1 : len(r)-1]
-	for _, c := range inner {
-		if c == '\\' {
-			var s string
-			err := json.Unmarshal(r, &s)
-			return s, err == nil
-		}
+	if bytes.IndexByte(inner, '\\') >= 0 {
+		var s string
+		err := json.Unmarshal(r, &s)
+		return []byte(s), err == nil
 	}
-	return string(inner), true
+	return inner, true
 }
 
 // claims are those of a request that the protocol knows.
@@ -44,15 +43,15 @@ func (c *claims) tokenID() (id TokenID) {
 	}
 	text, ok := c.token.text()
 	if !ok {
-		text = string(c.token)
+		text = c.token
 	}
-	sum := sha256.Sum256([]byte(text))
+	sum := sha256.Sum256(text)
 	return TokenID(sum[:len(id)])
 }
 
 // named finds the place of a claim, nil for one that the protocol does not know.
-func (c *claims) named(name string) *rawClaim {
-	switch name {
+func (c *claims) named(name []byte) *rawClaim {
+	switch string(name) {
 	case "sub":
 		return &c.subject
 	case "seq_state_number":

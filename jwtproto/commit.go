@@ -74,7 +74,6 @@ type committer struct {
 // keep gives moves and the refusals so far to the Store.
 func (c *committer) keep(moves []move) {
 	s := c.server
-	defer s.queued.Add(int64(-len(moves)))
 	if c.backoff > 0 && time.Now().Before(c.until) {
 		c.drop(moves)
 		return
@@ -114,7 +113,7 @@ func (c *committer) drop(moves []move) {
 	c.dropped += uint64(len(moves))
 	c.server.counters.unstored.Add(uint64(len(moves)))
 	for i := range moves {
-		moves[i].job.peer.outlet.pending.Add(-1)
+		c.server.leave(moves[i].job)
 	}
 }
 

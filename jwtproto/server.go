@@ -130,6 +130,7 @@ type job struct {
 	*request // nil: it had not the form of one
 	why      Refusal
 	peer     peer
+	lane     *lane
 }
 
 // lane is the queue of a group. It is in ready, or with a worker, while busy is true.
@@ -137,6 +138,7 @@ type lane struct {
 	mu   sync.Mutex
 	jobs []job
 	busy bool
+	open int // jobs that are not answered yet: these, and those that wait for the Store
 }
 
 // take looks at a datagram as far as it can be done without a public key, and queues it
@@ -165,7 +167,7 @@ func (s *Server) take(token []byte, from peer) {
 		s.counters.overBudget.Add(1)
 		return
 	}
-	s.queue(l, job{r, why, from})
+	s.queue(job{r, why, from, l})
 }
 
 // lane finds the lane of a group that is known.
@@ -180,8 +182,9 @@ func (s *Server) lane(group string) *lane {
 	return l
 }
 
-// queue puts a job into a lane, and the lane before the workers.
-func (s *Server) queue(l *lane, j job) {
+// queue puts a job into its lane, and the lane before the workers.
+func (s *Server) queue(j job) {
+	l := j.lane
 	if s.queued.Add(1) > maxQueued {
 		s.queued.Add(-1)
 		s.counters.overflowed.Add(1)
@@ -189,13 +192,14 @@ func (s *Server) queue(l *lane, j job) {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if len(l.jobs) >= maxLane {
+	if l.open >= maxLane {
 		s.queued.Add(-1)
 		s.counters.overflowed.Add(1)
 		return
 	}
 	j.peer.outlet.pending.Add(1)
 	l.jobs = append(l.jobs, j)
+	l.open++
 	if !l.busy {
 		l.busy = true
 		s.ready <- l // has room: no more lanes are busy than jobs are queued
@@ -238,7 +242,6 @@ func (s *Server) answer(j job) {
 		return
 	}
 	s.refuse(j, now)
-	s.queued.Add(-1)
 }
 
 // refuse answers with an error reply.
@@ -275,5 +278,14 @@ func (s *Server) tell(e Event, subject string, j job, claims replyClaims) {
 	token := s.config.Lab.current.Load().sealer.seal(claims)
 	s.config.Logs.response(e.Time, subject, token)
 	s.post(reply{j.peer.outlet, j.peer.address, token})
+	s.leave(j)
+}
+
+// leave ends a job, answered or not.
+func (s *Server) leave(j job) {
+	j.lane.mu.Lock()
+	j.lane.open--
+	j.lane.mu.Unlock()
+	s.queued.Add(-1)
 	j.peer.outlet.pending.Add(-1)
 }

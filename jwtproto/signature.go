@@ -78,18 +78,31 @@ func isCostly(text []byte) bool {
 // isCompact reports whether a token has three parts in the alphabet of base64url. White
 // space is refused, which go-jose and encoding/base64 would skip.
 func isCompact(text []byte) bool {
-	dots := 0
+	dots, kinds := 0, byte(0)
 	for _, c := range text {
-		switch {
-		case c == '.':
-			dots++
-		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', c == '-', c == '_':
-		default:
-			return false
-		}
+		kind := compactBytes[c]
+		kinds |= kind
+		dots += int(kind & isDot)
 	}
-	return dots == 2
+	return dots == 2 && kinds&isForeign == 0
 }
+
+// What a byte is in the compact form.
+const (
+	isDot     = 1
+	isForeign = 2
+)
+
+var compactBytes = func() (kinds [256]byte) {
+	for c := range kinds {
+		kinds[c] = isForeign
+	}
+	for _, c := range "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_" {
+		kinds[c] = 0
+	}
+	kinds['.'] = isDot
+	return kinds
+}()
 
 // parseUsual takes a token apart whose header ends at first. It keeps nothing of text.
 func parseUsual(text []byte, first int, algorithm jose.SignatureAlgorithm) (token, Refusal) {

@@ -79,8 +79,8 @@ func (r *request) find(groups map[string]*group, only string, now time.Time) Ref
 	if !ok {
 		return NoSubClaim
 	}
-	found := groups[name]
-	if found == nil || only != "" && name != only {
+	found := groups[string(name)]
+	if found == nil || only != "" && string(name) != only {
 		return GroupUnknown
 	}
 	r.group = found
@@ -111,7 +111,7 @@ func (r *request) verify(machine Machine, leeway time.Duration, now time.Time) R
 	if !ok || !machine.Defined(number) {
 		return StateUndefined
 	}
-	if state, ok := r.claims.state.text(); !ok || !slices.Contains(Colours[:], state) {
+	if state, ok := r.claims.state.text(); !ok || !isColour(state) {
 		return StateNotRecognized
 	}
 	if !r.forUs() {
@@ -124,10 +124,19 @@ func (r *request) verify(machine Machine, leeway time.Duration, now time.Time) R
 	return accepted
 }
 
+func isColour(state []byte) bool {
+	for _, colour := range Colours {
+		if string(state) == colour {
+			return true
+		}
+	}
+	return false
+}
+
 // forUs reports whether aud is, or as RFC 7519 4.1.3 allows has, the server's name.
 func (r *request) forUs() bool {
 	if audience, ok := r.claims.audience.text(); ok {
-		return audience == Audience
+		return string(audience) == Audience
 	}
 	var list []string
 	return json.Unmarshal(r.claims.audience, &list) == nil && slices.Contains(list, Audience)
