@@ -68,11 +68,12 @@ func parseToken(text []byte) (token, Refusal) {
 // than a check of a signature: it may be nested deeply, or have certificates in it. So it
 // is counted as one.
 func isCostly(text []byte) bool {
-	if !isCompact(text) {
+	first := bytes.IndexByte(text, '.')
+	if first < 0 {
 		return false
 	}
-	_, usual := usualHeaders[string(text[:bytes.IndexByte(text, '.')])]
-	return !usual
+	_, usual := usualHeaders[string(text[:first])]
+	return !usual && isCompact(text)
 }
 
 // isCompact reports whether a token has three parts in the alphabet of base64url. White
