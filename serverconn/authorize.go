@@ -14,18 +14,18 @@ type AuthorizeHandler func(hello *ClientHello) error
 // anything. What needs time belongs into the listener's function that configures
 // connections, which runs for each handshake by itself.
 func (l *DtlsListener) ConnectAuthorize(call AuthorizeHandler) conn.SignalHandlerID {
-	return l.authorize.connect(&l.signalIDs, call)
+	return l.authorize.Connect(&l.signalIDs, call)
 }
 
 // Disconnect removes a handler of ConnectAuthorize. One that is running is not
 // waited for.
 func (l *DtlsListener) Disconnect(id conn.SignalHandlerID) {
-	l.authorize.disconnect(&l.signalIDs, id)
+	l.authorize.Disconnect(&l.signalIDs, id)
 }
 
 // authorized asks the handlers.
 func (l *DtlsListener) authorized(hello *ClientHello) bool {
-	for call := range l.authorize.calls() {
+	for call := range l.authorize.Calls() {
 		if call(hello) != nil {
 			return false
 		}

@@ -85,66 +85,66 @@ func (s *DtlsServer) SetReply(reply ReplyFunc) {
 
 // ConnectErrorMessage connects a handler to texts about what went wrong.
 func (s *DtlsServer) ConnectErrorMessage(call func(text string)) conn.SignalHandlerID {
-	return s.signals.errorMessage.connect(&s.signalIDs, call)
+	return s.signals.errorMessage.Connect(&s.signalIDs, call)
 }
 
 // ConnectWarningMessage connects a handler to texts about what looks odd.
 func (s *DtlsServer) ConnectWarningMessage(call func(text string)) conn.SignalHandlerID {
-	return s.signals.warningMessage.connect(&s.signalIDs, call)
+	return s.signals.warningMessage.Connect(&s.signalIDs, call)
 }
 
 // ConnectInfoMessage connects a handler to texts about what goes on.
 func (s *DtlsServer) ConnectInfoMessage(call func(text string)) conn.SignalHandlerID {
-	return s.signals.infoMessage.connect(&s.signalIDs, call)
+	return s.signals.infoMessage.Connect(&s.signalIDs, call)
 }
 
 // ConnectDatagramReceived connects a handler to all messages. An empty one is warned of
 // besides: a peer hardly ever means it.
 func (s *DtlsServer) ConnectDatagramReceived(call DatagramHandler) conn.SignalHandlerID {
-	return s.signals.datagramReceived.connect(&s.signalIDs, call)
+	return s.signals.datagramReceived.Connect(&s.signalIDs, call)
 }
 
 // ConnectPskRequired connects a handler that knows pre-shared keys, by the identity of
 // the authenticator (Q029). Peers that come before the first is connected cannot use
 // any.
 func (s *DtlsServer) ConnectPskRequired(call func(*conn.PreSharedKeyAuthenticator)) conn.SignalHandlerID {
-	return s.signals.pskRequired.connect(&s.signalIDs, call)
+	return s.signals.pskRequired.Connect(&s.signalIDs, call)
 }
 
 // ConnectAuthorize connects a handler that may refuse a client before it costs
 // anything, as that of a [DtlsListener].
 func (s *DtlsServer) ConnectAuthorize(call AuthorizeHandler) conn.SignalHandlerID {
-	return s.signals.authorize.connect(&s.signalIDs, call)
+	return s.signals.authorize.Connect(&s.signalIDs, call)
 }
 
 // ConnectEncrypted connects a handler to handshakes that have succeeded.
 func (s *DtlsServer) ConnectEncrypted(call func(c *DtlsServerConnection)) conn.SignalHandlerID {
-	return s.signals.encrypted.connect(&s.signalIDs, call)
+	return s.signals.encrypted.Connect(&s.signalIDs, call)
 }
 
 // ConnectHandshakeFailed connects a handler to handshakes that have not.
 func (s *DtlsServer) ConnectHandshakeFailed(call func(c *DtlsServerConnection, reason error)) conn.SignalHandlerID {
-	return s.signals.handshakeFailed.connect(&s.signalIDs, call)
+	return s.signals.handshakeFailed.Connect(&s.signalIDs, call)
 }
 
 // ConnectClosed connects a handler to the end of connections: reason is io.EOF if the
 // peer has closed it, IO error CLOSED if the server did.
 func (s *DtlsServer) ConnectClosed(call func(c *DtlsServerConnection, reason error)) conn.SignalHandlerID {
-	return s.signals.closed.connect(&s.signalIDs, call)
+	return s.signals.closed.Connect(&s.signalIDs, call)
 }
 
 // Disconnect removes a handler. One that is running is not waited for.
 func (s *DtlsServer) Disconnect(id conn.SignalHandlerID) {
 	g, ids := &s.signals, &s.signalIDs
-	g.errorMessage.disconnect(ids, id)
-	g.warningMessage.disconnect(ids, id)
-	g.infoMessage.disconnect(ids, id)
-	g.datagramReceived.disconnect(ids, id)
-	g.pskRequired.disconnect(ids, id)
-	g.authorize.disconnect(ids, id)
-	g.encrypted.disconnect(ids, id)
-	g.handshakeFailed.disconnect(ids, id)
-	g.closed.disconnect(ids, id)
+	g.errorMessage.Disconnect(ids, id)
+	g.warningMessage.Disconnect(ids, id)
+	g.infoMessage.Disconnect(ids, id)
+	g.datagramReceived.Disconnect(ids, id)
+	g.pskRequired.Disconnect(ids, id)
+	g.authorize.Disconnect(ids, id)
+	g.encrypted.Disconnect(ids, id)
+	g.handshakeFailed.Disconnect(ids, id)
+	g.closed.Disconnect(ids, id)
 }
 
 // Listen serves peers that come to a UDP address, such as "127.0.0.1:4433"; port 0
@@ -262,17 +262,17 @@ func (s *DtlsServer) Close(ctx context.Context) error {
 
 // tell emits one of the signals with a text.
 func (s *DtlsServer) tell(to *signal[func(string)], format string, args ...any) {
-	if len(to.load()) == 0 {
+	if !to.IsConnected() {
 		return
 	}
 	text := fmt.Sprintf(format, args...)
-	for call := range to.calls() {
+	for call := range to.Calls() {
 		call(text)
 	}
 }
 
 func (s *DtlsServer) authorize(hello *ClientHello) error {
-	for call := range s.signals.authorize.calls() {
+	for call := range s.signals.authorize.Calls() {
 		if err := call(hello); err != nil {
 			s.tell(&s.signals.warningMessage, "%v is not authorized: %v", hello.Address(), err)
 			return err
@@ -284,9 +284,9 @@ func (s *DtlsServer) authorize(hello *ClientHello) error {
 // configured sets up a peer's connection.
 func (s *DtlsServer) configured(c *DtlsServerConnection) error {
 	s.tell(&s.signals.infoMessage, "%v has shown its address, the handshake begins", c.PeerAddress())
-	if len(s.signals.pskRequired.load()) > 0 {
+	if s.signals.pskRequired.IsConnected() {
 		c.ConnectPskRequired(func(_ *conn.DtlsConnection, a *conn.PreSharedKeyAuthenticator) {
-			for call := range s.signals.pskRequired.calls() {
+			for call := range s.signals.pskRequired.Calls() {
 				if call(a); len(a.PreSharedKey()) > 0 {
 					return
 				}
@@ -302,14 +302,14 @@ func (s *DtlsServer) configured(c *DtlsServerConnection) error {
 
 func (s *DtlsServer) failed(c *DtlsServerConnection, reason error) {
 	s.tell(&s.signals.errorMessage, "handshake with %v has failed: %v", c.PeerAddress(), reason)
-	for call := range s.signals.handshakeFailed.calls() {
+	for call := range s.signals.handshakeFailed.Calls() {
 		call(c, reason)
 	}
 }
 
 func (s *DtlsServer) accepted(c *DtlsServerConnection) {
 	s.tell(&s.signals.infoMessage, "connection with %v is encrypted by %s", c.PeerAddress(), c.CiphersuiteName())
-	for call := range s.signals.encrypted.calls() {
+	for call := range s.signals.encrypted.Calls() {
 		call(c)
 	}
 }
@@ -319,7 +319,7 @@ func (s *DtlsServer) answer(c *DtlsServerConnection, cipherText, plainText []byt
 	if len(plainText) == 0 {
 		s.tell(&s.signals.warningMessage, "%v has sent a message of 0 bytes; does it try to connect again?", c.PeerAddress())
 	}
-	for call := range s.signals.datagramReceived.calls() {
+	for call := range s.signals.datagramReceived.Calls() {
 		call(c.PeerAddress(), cipherText, plainText)
 	}
 	s.mu.Lock()
@@ -345,7 +345,7 @@ func (s *DtlsServer) ended(c *DtlsServerConnection, reason error) {
 	default:
 		s.tell(&s.signals.errorMessage, "the connection with %v is broken: %v", c.PeerAddress(), reason)
 	}
-	for call := range s.signals.closed.calls() {
+	for call := range s.signals.closed.Calls() {
 		call(c, reason)
 	}
 }

@@ -45,6 +45,7 @@ var layers = []layer{
 	{path: "datagram", blind: []string{"internal/handshake", "internal/record"}},
 	{path: "internal/handshake"},
 	{path: "internal/record"},
+	{path: "internal/signal"},
 }
 
 // library lists the packages that other programs import. They must not bring
