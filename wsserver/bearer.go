@@ -61,7 +61,9 @@ type BearerAuthenticator struct {
 	config  BearerConfig // with its defaults
 	keys    *Keys
 	revoked revocationList
-	signals signals
+
+	signalIDs signalIDs
+	signals   struct{ revoked signal[func(loginID string)] }
 }
 
 // NewBearerAuthenticator makes one, and reads the revocations.
@@ -98,11 +100,13 @@ func NewBearerAuthenticator(ctx context.Context, config BearerConfig) (*BearerAu
 // ConnectRevoked connects a handler that is told of each login that is revoked. A
 // [WebSocketServer] closes the login's connections by itself.
 func (b *BearerAuthenticator) ConnectRevoked(call func(loginID string)) conn.SignalHandlerID {
-	return connect(&b.signals, &b.signals.revoked, call)
+	return b.signals.revoked.Connect(&b.signalIDs, call)
 }
 
 // Disconnect removes a handler. One that is running is not waited for.
-func (b *BearerAuthenticator) Disconnect(id conn.SignalHandlerID) { b.signals.disconnect(id) }
+func (b *BearerAuthenticator) Disconnect(id conn.SignalHandlerID) {
+	b.signals.revoked.Disconnect(&b.signalIDs, id)
+}
 
 // Validate tells who makes a request, by its token.
 func (b *BearerAuthenticator) Validate(r *http.Request) (Identity, error) {

@@ -64,6 +64,7 @@ var anybody = AuthenticatorFunc(func(*http.Request) (Identity, error) { return I
 func unlimited(c *Config) {
 	c.RequestsPerSecond = -1
 	c.Limits.ConnectionsPerSecond = -1
+	c.Limits.MaxStrangersPerAddress = -1
 }
 
 // listen starts a server that listens on loopback until the test ends, and gives its

@@ -48,57 +48,100 @@ func NewHTTPServer(handler http.Handler, logger *slog.Logger) *http.Server {
 
 // The defaults of Limits.
 const (
-	DefaultConnectionsPerSecond = 50
-	DefaultConnectionBurst      = 200
-	DefaultMaxStrangers         = 1024
+	DefaultConnectionsPerSecond   = 50
+	DefaultConnectionBurst        = 200
+	DefaultMaxStrangers           = 1024
+	DefaultMaxStrangersPerAddress = 256
 )
 
-// Limits are those of a listener's TCP connections. Its zero value is useful.
+// Limits are those of a listener's TCP connections. An address is an IPv4 address, or the
+// /64 of an IPv6 address. A stranger is a connection that has not become a WebSocket
+// connection. What is beyond a limit is closed at once, and counted. The zero value is
+// useful.
 type Limits struct {
-	// ConnectionsPerSecond and ConnectionBurst are how many connections an address (an
-	// IPv4 address, or the /64 of an IPv6 address) may open. Further ones are closed at
-	// once. 0: DefaultConnectionsPerSecond and DefaultConnectionBurst;
+	// ConnectionsPerSecond and ConnectionBurst are how many connections an address may
+	// open. 0: DefaultConnectionsPerSecond and DefaultConnectionBurst;
 	// ConnectionsPerSecond negative: no limit.
 	ConnectionsPerSecond float64
 	ConnectionBurst      int
-	// MaxStrangers is how many connections may be open that have not become WebSocket
-	// connections. Further ones are closed at once. 0: DefaultMaxStrangers.
+	// MaxStrangers is how many strangers there may be; 0: DefaultMaxStrangers.
 	MaxStrangers int
+	// MaxStrangersPerAddress is how many of them may be of one address; 0:
+	// DefaultMaxStrangersPerAddress, negative: no limit but MaxStrangers.
+	MaxStrangersPerAddress int
 }
 
-// LimitListener gives a listener whose connections are limited, for an http.Server that
-// a [WebSocketServer] is mounted on. It stands below TLS. A server that listens by
-// itself has it already.
-func LimitListener(l net.Listener, limits Limits) net.Listener {
+// LimitedListener is a listener whose connections are limited.
+type LimitedListener struct {
+	net.Listener
+	limits  Limits // with their defaults
+	rate    *rateLimiter
+	dropped atomic.Uint64
+
+	mu        sync.Mutex
+	strangers int
+	of        map[netip.Addr]int // how many of an address
+}
+
+// LimitListener limits the connections of a listener, for an http.Server that a
+// [WebSocketServer] is mounted on. It stands below TLS. A server that listens by itself
+// does it by itself.
+func LimitListener(l net.Listener, limits Limits) *LimitedListener {
 	setDefaultRate(&limits.ConnectionsPerSecond, &limits.ConnectionBurst, DefaultConnectionsPerSecond, DefaultConnectionBurst)
 	setDefault(&limits.MaxStrangers, DefaultMaxStrangers)
-	return &limitedListener{
+	switch {
+	case limits.MaxStrangersPerAddress == 0:
+		limits.MaxStrangersPerAddress = DefaultMaxStrangersPerAddress
+	case limits.MaxStrangersPerAddress < 0:
+		limits.MaxStrangersPerAddress = limits.MaxStrangers
+	}
+	return &LimitedListener{
 		Listener: l,
+		limits:   limits,
 		rate:     newRateLimiter(limits.ConnectionsPerSecond, limits.ConnectionBurst),
-		most:     int64(limits.MaxStrangers),
+		of:       map[netip.Addr]int{},
 	}
 }
 
-type limitedListener struct {
-	net.Listener
-	rate      *rateLimiter
-	most      int64
-	strangers atomic.Int64
-}
+// Dropped is how many connections were closed since they were beyond a limit.
+func (l *LimitedListener) Dropped() uint64 { return l.dropped.Load() }
 
 // Accept gives the next connection within the limits.
-func (l *limitedListener) Accept() (net.Conn, error) {
+func (l *LimitedListener) Accept() (net.Conn, error) {
 	for {
 		c, err := l.Listener.Accept()
 		if err != nil {
 			return nil, err
 		}
-		address, _ := netip.ParseAddrPort(c.RemoteAddr().String())
-		s := &stranger{Conn: c, known: sync.OnceFunc(func() { l.strangers.Add(-1) })}
-		if l.strangers.Add(1) <= l.most && l.rate.allow(address.Addr(), time.Now()) {
-			return s, nil
+		remote, _ := netip.ParseAddrPort(c.RemoteAddr().String())
+		address := network(remote.Addr())
+		if l.rate.allow(address, time.Now()) && l.enter(address) {
+			return &stranger{Conn: c, known: sync.OnceFunc(func() { l.leave(address) })}, nil
 		}
-		_ = s.Close()
+		l.dropped.Add(1)
+		_ = c.Close()
+	}
+}
+
+// enter takes a place for a stranger, if there is one.
+func (l *LimitedListener) enter(address netip.Addr) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.strangers >= l.limits.MaxStrangers || l.of[address] >= l.limits.MaxStrangersPerAddress {
+		return false
+	}
+	l.strangers++
+	l.of[address]++
+	return true
+}
+
+// leave gives a place free.
+func (l *LimitedListener) leave(address netip.Addr) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.strangers--
+	if l.of[address]--; l.of[address] == 0 {
+		delete(l.of, address)
 	}
 }
 
@@ -121,7 +164,7 @@ func validated(c net.Conn) {
 		case *stranger:
 			under.known()
 			return
-		case interface{ NetConn() net.Conn }:
+		case interface{ NetConn() net.Conn }: // as *tls.Conn has it
 			c = under.NetConn()
 		default:
 			return

@@ -10,7 +10,7 @@ import (
 
 // listening is what a server has while it listens. It is not changed.
 type listening struct {
-	listener net.Listener
+	listener *LimitedListener
 	http     *http.Server
 	done     chan struct{} // closed when nothing is accepted any more
 }
@@ -35,6 +35,9 @@ func (s *WebSocketServer) Listen(ctx context.Context, address string) error {
 // ListenOn takes connections from a listener, which Close closes. The listener must not
 // speak TLS itself: Config.TLS is for that.
 func (s *WebSocketServer) ListenOn(l net.Listener) error {
+	if t := s.config.TLS; t != nil && len(t.Certificates) == 0 && t.GetCertificate == nil && t.GetConfigForClient == nil {
+		return errors.New("wsserver: TLS has no certificate: set one in Config.TLS")
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.listening != nil {
@@ -70,8 +73,8 @@ func (s *WebSocketServer) serve(now *listening) {
 	s.mu.Lock()
 	s.listening = nil
 	s.mu.Unlock()
-	for _, h := range calls(&s.signals, &s.signals.closed) {
-		h.call()
+	for call := range s.signals.closed.Calls() {
+		call()
 	}
 	close(now.done)
 }

@@ -225,7 +225,7 @@ func TestConnectionRate(t *testing.T) {
 	if answers != 3 {
 		t.Errorf("%d of 6 connections were answered, not 3", answers)
 	}
-	if got := s.Stats(); got.Refused != 3 {
+	if got := s.Stats(); got.Refused != 3 || got.Dropped != 3 {
 		t.Errorf("stats %+v", got)
 	}
 }
@@ -249,6 +249,12 @@ func TestMaxStrangers(t *testing.T) {
 	}
 	first := silent()
 	silent()
+	waitFor(t, "both are strangers", func() bool {
+		l := s.listening.listener
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		return l.strangers == 2
+	})
 	if _, err := silent().Read(make([]byte, 1)); !errors.Is(err, io.EOF) && !errors.Is(err, net.ErrClosed) && !isReset(err) {
 		t.Errorf("a third stranger: %v", err)
 	}
@@ -260,6 +266,36 @@ func TestMaxStrangers(t *testing.T) {
 		line, _ := bufio.NewReader(c).ReadString('\n')
 		return strings.HasPrefix(line, "HTTP/1.1 101 ")
 	})
+}
+
+// One address cannot take all places for strangers.
+func TestMaxStrangersPerAddress(t *testing.T) {
+	limits := LimitListener(nil, Limits{MaxStrangers: 5, MaxStrangersPerAddress: 3})
+	a, b := netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("192.0.2.2")
+	for i, test := range []struct {
+		address netip.Addr
+		want    bool
+	}{{a, true}, {a, true}, {a, true}, {a, false}, {b, true}, {b, true}, {b, false}} {
+		if limits.enter(test.address) != test.want {
+			t.Errorf("number %d, of %v, is let in: %v", i, test.address, !test.want)
+		}
+	}
+	limits.leave(a)
+	if !limits.enter(b) || limits.enter(a) {
+		t.Error("the place of the first is not free, or more are")
+	}
+	for range 2 {
+		limits.leave(a)
+	}
+	for range 3 {
+		limits.leave(b)
+	}
+	if limits.strangers != 0 || len(limits.of) != 0 {
+		t.Errorf("%d strangers are left, %v", limits.strangers, limits.of)
+	}
+	if l := LimitListener(nil, Limits{MaxStrangersPerAddress: -1}); l.limits.MaxStrangersPerAddress != DefaultMaxStrangers {
+		t.Errorf("without a limit there may be %d", l.limits.MaxStrangersPerAddress)
+	}
 }
 
 // isReset tells whether the peer has closed with data unread.

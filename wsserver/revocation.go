@@ -103,7 +103,7 @@ func (b *BearerAuthenticator) revoke(loginID string, until time.Time) {
 	if !b.revoked.add(loginID, until, time.Now()) {
 		return
 	}
-	for _, h := range calls(&b.signals, &b.signals.revoked) {
-		h.call(loginID)
+	for call := range b.signals.revoked.Calls() {
+		call(loginID)
 	}
 }

@@ -29,7 +29,8 @@ type WebSocketServer struct {
 	serverHeader  []string
 	rate          *rateLimiter
 	log           refusalLog
-	signals       signals
+	signalIDs     signalIDs
+	signals       serverSignals
 	counts        counts
 
 	pending chan *Connection // never full: there is a place for each reservation
@@ -98,34 +99,41 @@ func challengeFor(realm string) []string {
 // ConnectNewConnection connects a handler that is told when NextPendingConnection has
 // one more to give.
 func (s *WebSocketServer) ConnectNewConnection(call func()) conn.SignalHandlerID {
-	return connect(&s.signals, &s.signals.newConnection, call)
+	return s.signals.newConnection.Connect(&s.signalIDs, call)
 }
 
 // ConnectOriginAuthenticationRequired connects a handler that may allow or forbid the
 // origin of a page. The handlers are asked one after another, each with the answer so
 // far.
 func (s *WebSocketServer) ConnectOriginAuthenticationRequired(call func(*CorsAuthenticator)) conn.SignalHandlerID {
-	return connect(&s.signals, &s.signals.originRequired, call)
+	return s.signals.originAuthenticationRequired.Connect(&s.signalIDs, call)
 }
 
 // ConnectRefused connects a handler to the refusals, which holds up the answer.
 func (s *WebSocketServer) ConnectRefused(call func(Refusal)) conn.SignalHandlerID {
-	return connect(&s.signals, &s.signals.refused, call)
+	return s.signals.refused.Connect(&s.signalIDs, call)
 }
 
 // ConnectServerError connects a handler to what goes wrong with the server itself, or
 // with an upgrade.
 func (s *WebSocketServer) ConnectServerError(call func(error)) conn.SignalHandlerID {
-	return connect(&s.signals, &s.signals.serverError, call)
+	return s.signals.serverError.Connect(&s.signalIDs, call)
 }
 
 // ConnectClosed connects a handler that is told when the server has stopped listening.
 func (s *WebSocketServer) ConnectClosed(call func()) conn.SignalHandlerID {
-	return connect(&s.signals, &s.signals.closed, call)
+	return s.signals.closed.Connect(&s.signalIDs, call)
 }
 
 // Disconnect removes a handler. One that is running is not waited for.
-func (s *WebSocketServer) Disconnect(id conn.SignalHandlerID) { s.signals.disconnect(id) }
+func (s *WebSocketServer) Disconnect(id conn.SignalHandlerID) {
+	g, ids := &s.signals, &s.signalIDs
+	g.newConnection.Disconnect(ids, id)
+	g.closed.Disconnect(ids, id)
+	g.originAuthenticationRequired.Disconnect(ids, id)
+	g.refused.Disconnect(ids, id)
+	g.serverError.Disconnect(ids, id)
+}
 
 // ServerName is that of the configuration.
 func (s *WebSocketServer) ServerName() string { return s.config.ServerName }
@@ -201,13 +209,12 @@ func isUpgrade(r *http.Request) bool {
 
 func (s *WebSocketServer) allowsOrigin(r *http.Request) bool {
 	a := CorsAuthenticator{origin: r.Header.Get("Origin"), allowed: provenanceOf(r, s.config.Origins) != otherPage}
-	handlers := calls(&s.signals, &s.signals.originRequired)
-	if len(handlers) == 0 {
+	if !s.signals.originAuthenticationRequired.IsConnected() {
 		return a.allowed
 	}
 	asked := a // only this one is on the heap
-	for _, h := range handlers {
-		h.call(&asked)
+	for call := range s.signals.originAuthenticationRequired.Calls() {
+		call(&asked)
 	}
 	return asked.allowed
 }
@@ -247,8 +254,11 @@ func (s *WebSocketServer) refuse(address netip.Addr, r *http.Request, status int
 	s.counts.refused.Add(1)
 	refusal := Refusal{Address: address, Origin: r.Header.Get("Origin"), Status: status, Reason: reason}
 	s.log.tell(refusal, time.Now())
-	for _, h := range calls(&s.signals, &s.signals.refused) {
-		h.call(refusal)
+	if !s.signals.refused.IsConnected() {
+		return
+	}
+	for call := range s.signals.refused.Calls() {
+		call(refusal)
 	}
 }
 
@@ -292,8 +302,8 @@ func (s *WebSocketServer) upgrade(w http.ResponseWriter, r *http.Request, addres
 		c.abort()
 	}
 	s.pending <- c
-	for _, h := range calls(&s.signals, &s.signals.newConnection) {
-		h.call()
+	for call := range s.signals.newConnection.Calls() {
+		call()
 	}
 }
 
@@ -302,8 +312,8 @@ func (s *WebSocketServer) fail(err error) {
 	if s.config.Logger != nil {
 		s.config.Logger.Warn("WebSocket server", "error", err)
 	}
-	for _, h := range calls(&s.signals, &s.signals.serverError) {
-		h.call(err)
+	for call := range s.signals.serverError.Calls() {
+		call(err)
 	}
 }
 
@@ -391,9 +401,9 @@ func (s *WebSocketServer) Close(ctx context.Context) error {
 		closing.Go(func() { _ = c.Close(ctx, StatusGoingAway, "server stops") })
 	}
 	closing.Wait()
+	s.working.Wait()
 	for s.NextPendingConnection() != nil {
 		// Closed like all others; their places are free again.
 	}
-	s.working.Wait()
 	return ctx.Err()
 }
