@@ -15,10 +15,12 @@ const (
 	// one group. Further ones are dropped and counted; the clients repeat them.
 	maxQueued = 4096
 	maxLane   = 256
+	// turn is how many requests of a group are checked before it is another's turn.
+	turn = 8
 )
 
 // Server answers the requests of the groups of a Lab. Signatures are checked by a fixed
-// number of workers; the requests of one group are answered in the order in which they
+// number of workers; the requests of one group are acknowledged in the order in which they
 // came, those of different groups side by side. Safe for concurrent use. Close ends its
 // workers.
 type Server struct {
@@ -206,20 +208,29 @@ func (s *Server) queue(j job) {
 	}
 }
 
-// work answers jobs until the server is closed. A lane goes to the end of the line after
-// each, so that no group holds up others.
+// work checks jobs until the server is closed. A lane goes to the end of the line after
+// each turn, so that no group holds up others; what the turn brought goes to the Store
+// together, and so do the answers to the client.
 func (s *Server) work() error {
+	moves := make([]move, 0, turn)
 	for {
 		select {
 		case <-s.done:
 			return nil
 		case l := <-s.ready:
 			l.mu.Lock()
-			j := l.jobs[0]
+			jobs := l.jobs[:min(len(l.jobs), turn)]
 			l.mu.Unlock()
-			s.answer(j)
+			for i := range jobs {
+				moves = s.check(&jobs[i], moves)
+			}
+			for i := range moves {
+				s.moves <- moves[i] // has room: it takes as many as are queued
+			}
+			clear(moves)
+			moves = moves[:0]
 			l.mu.Lock()
-			l.jobs = l.jobs[1:]
+			l.jobs = l.jobs[len(jobs):]
 			if len(l.jobs) == 0 {
 				l.busy, l.jobs = false, nil
 			} else {
@@ -230,18 +241,18 @@ func (s *Server) work() error {
 	}
 }
 
-// answer checks what is left to check. A refusal is answered at once, and all else when
-// the Store has it.
-func (s *Server) answer(j job) {
+// check does what is left to check. A refusal is answered at once, and all else when the
+// Store has it.
+func (s *Server) check(j *job, moves []move) []move {
 	now := time.Now()
 	if j.why == accepted {
 		j.why = j.verify(s.machine, s.config.Leeway, now)
 	}
 	if j.why == accepted {
-		s.moves <- move{j.request.move(now), j} // has room: it takes as many as are queued
-		return
+		return append(moves, move{j.request.move(now), *j})
 	}
-	s.refuse(j, now)
+	s.refuse(*j, now)
+	return moves
 }
 
 // refuse answers with an error reply.
