@@ -40,6 +40,12 @@ const (
 	StatusLoginEnded StatusCode = 4401
 )
 
+// Causes for which the server ends a connection, besides those of its login.
+var (
+	errNotAccepted = errors.New("the application did not accept the connection in time")
+	errNoAnswer    = errors.New("the client does not answer pings, or nobody reads its answers")
+)
+
 // closeTime is how long the goodbye of a connection may take that the server closes by
 // itself.
 const closeTime = 5 * time.Second
@@ -60,6 +66,7 @@ type Connection struct {
 	mu       sync.Mutex
 	identity Identity
 	ended    bool        // done is closed
+	cause    error       // why the server has ended it; nil if it did not
 	taken    bool        // by the application
 	waiting  *time.Timer // until it is taken; then nil
 	expiry   *time.Timer // nil if the login does not end, or before begin
@@ -108,7 +115,7 @@ func (c *Connection) begin() {
 		return
 	}
 	c.waiting = time.AfterFunc(c.server.config.PendingTimeout, func() {
-		c.closeBy(StatusTryAgainLater, "server is busy")
+		c.closeFor(errNotAccepted, StatusTryAgainLater, "server is busy")
 	})
 	c.setExpiry()
 }
@@ -120,7 +127,9 @@ func (c *Connection) setExpiry() {
 		c.expiry = nil
 	}
 	if expires := c.identity.Expires; !expires.IsZero() {
-		c.expiry = time.AfterFunc(time.Until(expires), func() { c.closeBy(StatusLoginEnded, "login has expired") })
+		c.expiry = time.AfterFunc(time.Until(expires), func() {
+			c.closeFor(ErrExpiredToken, StatusLoginEnded, "login has expired")
+		})
 	}
 }
 
@@ -156,11 +165,36 @@ func (c *Connection) abort() {
 	_ = c.socket.CloseNow()
 }
 
-// closeBy ends the connection with a short goodbye, for a reason that is the server's.
-func (c *Connection) closeBy(code StatusCode, reason string) {
+// closeFor ends the connection with a short goodbye, for a cause that is the server's.
+func (c *Connection) closeFor(cause error, code StatusCode, reason string) {
+	c.setCause(cause)
 	ctx, cancel := context.WithTimeout(context.Background(), closeTime)
 	defer cancel()
 	_ = c.Close(ctx, code, reason)
+}
+
+// setCause notes why the connection ends, unless that is known.
+func (c *Connection) setCause(cause error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.cause == nil && !c.ended {
+		c.cause = cause
+	}
+}
+
+// explain gives the error of Read or Write: why the server has ended the connection, if
+// it has, else what went wrong.
+func (c *Connection) explain(ctx context.Context, what string, err error) error {
+	c.mu.Lock()
+	cause := c.cause
+	c.mu.Unlock()
+	if cause == nil && ctx.Err() != nil {
+		cause = ctx.Err()
+	}
+	if cause == nil {
+		cause = err
+	}
+	return fmt.Errorf("wsserver: %s: %w", what, cause)
 }
 
 // keepAlive asks the client from time to time whether it is there, and the
@@ -176,13 +210,14 @@ func (c *Connection) keepAlive() {
 		case <-ticker.C:
 		}
 		if !c.stillValid() {
-			c.closeBy(StatusLoginEnded, "login has ended")
+			c.closeFor(ErrRevokedToken, StatusLoginEnded, "login has ended")
 			return
 		}
 		ctx, cancel := context.WithTimeout(context.Background(), every)
 		err := c.socket.Ping(ctx)
 		cancel()
 		if err != nil {
+			c.setCause(errNoAnswer)
 			c.abort()
 			return
 		}
@@ -212,13 +247,15 @@ func (c *Connection) Subprotocol() string { return c.socket.Subprotocol() }
 func (c *Connection) Done() <-chan struct{} { return c.done }
 
 // Read waits for a message. When the client has closed the connection, the error is a
-// websocket.CloseError; see CloseStatus. An error, that of ctx too, ends the
-// connection. Only one goroutine may read at a time.
+// websocket.CloseError; see CloseStatus. When the login has ended, it is ErrExpiredToken
+// or ErrRevokedToken. An error, that of ctx too, ends the connection. Only one goroutine
+// may read at a time.
 func (c *Connection) Read(ctx context.Context) (MessageType, []byte, error) {
 	t, message, err := c.socket.Read(ctx)
 	if err != nil {
+		err = c.explain(ctx, "read", err)
 		c.abort()
-		return 0, nil, fmt.Errorf("wsserver: read: %w", err)
+		return 0, nil, err
 	}
 	return t, message, nil
 }
@@ -229,8 +266,9 @@ func (c *Connection) Write(ctx context.Context, t MessageType, message []byte) e
 	ctx, cancel := context.WithTimeout(ctx, c.server.config.WriteTimeout)
 	defer cancel()
 	if err := c.socket.Write(ctx, t, message); err != nil {
+		err = c.explain(ctx, "write", err)
 		c.abort()
-		return fmt.Errorf("wsserver: write: %w", err)
+		return err
 	}
 	return nil
 }

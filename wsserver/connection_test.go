@@ -19,9 +19,19 @@ func TestConnectionEndsWithItsLogin(t *testing.T) {
 	s, address := listen(t, b)
 	client := dial(t, address, bearerHeader(tokenFor(t, b, "ada", time.Second).Text))
 	c := accept(t, s)
-	keepReading(c)
+	ended := make(chan error, 1)
+	go func() {
+		_, _, err := c.Read(context.Background())
+		ended <- err
+	}()
 	if err := drain(t, client); CloseStatus(err) != StatusLoginEnded {
 		t.Errorf("at the end of the login: %v", err)
+	}
+	if err := within(t, "Read", ended); !errors.Is(err, ErrExpiredToken) {
+		t.Errorf("Read: %v", err)
+	}
+	if err := c.Write(testContext(t), TextMessage, nil); !errors.Is(err, ErrExpiredToken) {
+		t.Errorf("Write: %v", err)
 	}
 	if time.Now().Before(c.Identity().Expires) {
 		t.Error("it ended early")
@@ -142,8 +152,8 @@ func TestDeadClient(t *testing.T) {
 	s, address := listen(t, anybody, func(c *Config) { c.PingInterval = 20 * time.Millisecond })
 	dial(t, address, nil) // does not read, so does not answer pings
 	c := accept(t, s)
-	if _, _, err := c.Read(testContext(t)); err == nil {
-		t.Error("a message of a dead client")
+	if _, _, err := c.Read(testContext(t)); !errors.Is(err, errNoAnswer) {
+		t.Errorf("of a dead client: %v", err)
 	}
 	within(t, "Done", c.Done())
 	if n := s.Stats().Open; n != 0 {

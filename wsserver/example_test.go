@@ -12,6 +12,10 @@ import (
 
 	"github.com/coder/websocket"
 
+	"gdtls/clientconn"
+	"gdtls/conn"
+	"gdtls/datagram"
+	"gdtls/serverconn"
 	"gdtls/wsserver"
 )
 
@@ -107,4 +111,66 @@ func greet(ctx context.Context, c *wsserver.Connection) {
 			return
 		}
 	}
+}
+
+// The login that opens a WebSocket opens a DTLS server, too: each token comes with a
+// pre-shared key.
+func ExampleBearerAuthenticator_PSK() {
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	keys, err := wsserver.NewKeys(wsserver.GenerateKey())
+	if err != nil {
+		log.Fatal(err)
+	}
+	bearer, err := wsserver.NewBearerAuthenticator(ctx, wsserver.BearerConfig{Keys: keys})
+	if err != nil {
+		log.Fatal(err)
+	}
+
+	server := serverconn.NewDtlsServer(nil)
+	server.ConnectPskRequired(func(a *conn.PreSharedKeyAuthenticator) {
+		// Without a key the peer is refused in its handshake.
+		if key, _, err := bearer.PSK(a.Identity()); err == nil {
+			a.SetPreSharedKey(key)
+		}
+	})
+	server.ConnectEncrypted(func(c *serverconn.DtlsServerConnection) {
+		// Only now it is certain who it is.
+		if _, who, err := bearer.PSK(c.PskIdentity()); err == nil {
+			fmt.Println("server:", who.Name, "is there")
+		}
+	})
+	if err := server.Listen(ctx, "127.0.0.1:0"); err != nil {
+		log.Fatal(err)
+	}
+
+	// What follows is a client, which has got the token from a login.
+	token, err := bearer.Issue("ada", wsserver.MethodPassword, time.Hour)
+	if err != nil {
+		log.Fatal(err)
+	}
+	socket, err := net.Dial("udp", server.LocalAddress().String())
+	if err != nil {
+		log.Fatal(err)
+	}
+	base := datagram.New(socket.(*net.UDPConn))
+	defer base.Close()
+	client, err := clientconn.NewDtlsClientConnection(base, nil)
+	if err != nil {
+		log.Fatal(err)
+	}
+	client.ConnectPskRequired(func(_ *conn.DtlsConnection, a *conn.PreSharedKeyAuthenticator) {
+		a.SetIdentity([]byte(token.PSKIdentity))
+		a.SetPreSharedKey(token.PSK)
+	})
+	if err := client.Handshake(ctx); err != nil {
+		log.Fatal(err)
+	}
+	if err := client.Close(ctx); err != nil {
+		log.Fatal(err)
+	}
+	if err := server.Close(ctx); err != nil {
+		log.Fatal(err)
+	}
+	// Output: server: ada is there
 }

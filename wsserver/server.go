@@ -82,7 +82,7 @@ func (s *WebSocketServer) closeLogin(loginID string) {
 	}
 	for c := range s.connections {
 		if c.Identity().LoginID == loginID {
-			s.working.Go(func() { c.closeBy(StatusLoginEnded, "login has ended") })
+			s.working.Go(func() { c.closeFor(ErrRevokedToken, StatusLoginEnded, "login has ended") })
 		}
 	}
 }
