@@ -222,7 +222,7 @@ func (s *Server) work() error {
 			jobs := l.jobs[:min(len(l.jobs), turn)]
 			l.mu.Unlock()
 			for i := range jobs {
-				moves = s.check(&jobs[i], moves)
+				moves = s.check(jobs[i], moves)
 			}
 			for i := range moves {
 				s.moves <- moves[i] // has room: it takes as many as are queued
@@ -243,15 +243,15 @@ func (s *Server) work() error {
 
 // check does what is left to check. A refusal is answered at once, and all else when the
 // Store has it.
-func (s *Server) check(j *job, moves []move) []move {
+func (s *Server) check(j job, moves []move) []move {
 	now := time.Now()
 	if j.why == accepted {
 		j.why = j.verify(s.machine, s.config.Leeway, now)
 	}
 	if j.why == accepted {
-		return append(moves, move{j.request.move(now), *j})
+		return append(moves, move{j.request.move(now), j})
 	}
-	s.refuse(*j, now)
+	s.refuse(j, now)
 	return moves
 }
 
