@@ -36,7 +36,7 @@ type jwtServe struct {
 	ChecksPerSecond  int           `default:"500" placeholder:"N" help:"Public-key checks for each host; negative: no limit. (default: ${default})"`
 	RepliesPerSecond int           `default:"100" placeholder:"N" help:"Error replies that are longer than their request, for each host over UDP; negative: no limit. (default: ${default})"`
 	MaxPeers         int           `default:"10000" placeholder:"N" help:"DTLS peers at once. (default: ${default})"`
-	Store            string        `placeholder:"STORE" help:"Where the state is kept: sqlite:FILE, or memory: until the server ends. (default: sqlite:DIR/store/gdtls.sqlite)"`
+	Store            string        `placeholder:"STORE" help:"Where the state is kept: sqlite:FILE; postgres://user@host/database, which several servers can share; or memory: until the server ends. (default: sqlite:DIR/store/gdtls.sqlite)"`
 	Strict           bool          `help:"Refuse requests that are older than the last restart of their group."`
 	Logs             string        `placeholder:"DIR" help:"Where the log files go. (default: the lab folder)"`
 	NoLogs           bool          `help:"Write no log files."`

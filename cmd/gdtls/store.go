@@ -3,17 +3,19 @@ package main
 import (
 	"context"
 	"fmt"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
 
 	"gdtls/jwtproto"
+	"gdtls/jwtproto/postgres"
 	"gdtls/jwtproto/sqlite"
 )
 
 // storeAddress is where the state of a JWT server is kept, as --store names it.
 type storeAddress struct {
-	kind string // memory or sqlite
+	kind string // memory, sqlite or postgres
 	rest string // what open needs to know
 }
 
@@ -23,10 +25,15 @@ func parseStore(text string) (storeAddress, error) {
 	switch {
 	case kind == "memory" && rest == "", kind == "sqlite" && rest != "":
 		return storeAddress{kind, rest}, nil
+	case kind == "postgres" || kind == "postgresql":
+		if !strings.HasPrefix(rest, "//") {
+			return storeAddress{}, usagef("--store postgres: takes an address such as postgres://user@host/database; the password may also come from PGPASSWORD or the file of PGPASSFILE")
+		}
+		return storeAddress{"postgres", rest}, nil
 	case kind == "memory":
 		return storeAddress{}, usagef("--store memory: has no name after it, and not %q", rest)
 	case !found || kind != "sqlite":
-		return storeAddress{}, usagef("--store takes sqlite:FILE or memory:, and not %q", text)
+		return storeAddress{}, usagef("--store takes sqlite:FILE, postgres://user@host/database or memory:, and not %q", text)
 	}
 	return storeAddress{}, usagef("--store sqlite: needs the name of a file after it")
 }
@@ -40,16 +47,38 @@ func storeOf(named, dir string) (storeAddress, error) {
 	return storeAddress{"sqlite", filepath.Join(dir, "store", "gdtls.sqlite")}, nil
 }
 
-// String is the address as --store takes it.
-func (a storeAddress) String() string { return a.kind + ":" + a.rest }
+// String is the address as --store takes it, without a password.
+func (a storeAddress) String() string {
+	text := a.kind + ":" + a.rest
+	if a.kind != "postgres" {
+		return text
+	}
+	address, err := url.Parse(text)
+	if err != nil {
+		return a.kind + ":"
+	}
+	address.RawQuery = "" // where there may be one, too
+	return address.Redacted()
+}
 
 // open opens the store, and makes it, and its folder, if it does not exist.
 func (a storeAddress) open(ctx context.Context) (jwtproto.Store, error) {
-	if a.kind == "memory" {
+	switch a.kind {
+	case "memory":
 		return jwtproto.NewMemory(), nil
+	case "postgres":
+		return opened(postgres.Open(ctx, a.kind+":"+a.rest))
 	}
 	if err := os.MkdirAll(filepath.Dir(a.rest), 0o700); err != nil {
 		return nil, fmt.Errorf("cannot make the folder of the store %s: %w", a, err)
 	}
-	return sqlite.Open(ctx, a.rest)
+	return opened(sqlite.Open(ctx, a.rest))
+}
+
+// opened makes a Store of a kind a Store, or no store if there was an error.
+func opened[S jwtproto.Store](store S, err error) (jwtproto.Store, error) {
+	if err != nil {
+		return nil, err
+	}
+	return store, nil
 }

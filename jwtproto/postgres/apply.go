@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"math/rand/v2"
 	"slices"
@@ -89,10 +90,8 @@ SELECT id, name, last, completed, restarted, rows, at, registration, request, nu
 FROM gdtls.groups WHERE name = ANY($1) ORDER BY name FOR UPDATE`
 
 	findTokens = `
-SELECT asked.name, h.token, h.seq, h.at, h.registration, h.request, h.number, h.next, h.step, h.repeats
-FROM unnest($1::text[], $2::uuid[]) AS asked (name, token)
-JOIN gdtls.groups g ON g.name = asked.name
-JOIN gdtls.history h ON h.grp = g.id AND h.token = asked.token`
+SELECT token, seq, at, registration, request, number, next, step, repeats
+FROM gdtls.history WHERE token = ANY($1)`
 
 	createGroups = `
 INSERT INTO gdtls.groups (name) SELECT name FROM unnest($1::text[]) AS name ORDER BY name
@@ -103,13 +102,16 @@ ON CONFLICT DO NOTHING`
 // their names, and then reads what the Ledger needs, in one round trip. It gives the ids of
 // the groups.
 func load(ctx context.Context, c *pgxpool.Conn, batch *jwtproto.Batch, l *jwtproto.Ledger) (map[string]int32, error) {
-	var names, named []string
-	var tokens [][16]byte
+	names := make([]string, 0, len(batch.Moves))
+	tokens := make([][16]byte, 0, len(batch.Moves))
+	asked := make(map[[16]byte]jwtproto.TokenKey, len(batch.Moves))
 	for i := range batch.Moves {
 		m := &batch.Moves[i]
 		names = append(names, m.Group)
 		if m.Token != (jwtproto.TokenID{}) {
-			named, tokens = append(named, m.Group), append(tokens, m.Token)
+			name := tokenName(m.Group, m.Token)
+			tokens = append(tokens, name)
+			asked[name] = jwtproto.TokenKey{Group: m.Group, Token: m.Token}
 		}
 	}
 	slices.Sort(names)
@@ -124,7 +126,7 @@ func load(ctx context.Context, c *pgxpool.Conn, batch *jwtproto.Batch, l *jwtpro
 	// A snapshot is taken for each statement: this one sees what was committed before the
 	// rows of the groups were taken.
 	if len(tokens) > 0 {
-		ask.Queue(findTokens, named, tokens).Query(func(rows pgx.Rows) error { return readTokens(rows, l) })
+		ask.Queue(findTokens, tokens).Query(func(rows pgx.Rows) error { return readTokens(rows, asked, l) })
 	}
 	if err := c.SendBatch(ctx, &ask).Close(); err != nil {
 		if c.Conn().IsClosed() {
@@ -168,14 +170,13 @@ func readStates(rows pgx.Rows, ids map[string]int32, l *jwtproto.Ledger) error {
 	return err
 }
 
-func readTokens(rows pgx.Rows, l *jwtproto.Ledger) error {
-	var name string
+func readTokens(rows pgx.Rows, asked map[[16]byte]jwtproto.TokenKey, l *jwtproto.Ledger) error {
 	var token [16]byte
 	var row jwtproto.Row
 	var request []byte
-	_, err := pgx.ForEachRow(rows, append([]any{&name, &token}, rowTargets(&row, &request)...), func() error {
+	_, err := pgx.ForEachRow(rows, append([]any{&token}, rowTargets(&row, &request)...), func() error {
 		copy(row.ID[:], request)
-		l.Seen[jwtproto.TokenKey{Group: name, Token: token}] = row
+		l.Seen[asked[token]] = row
 		return nil
 	})
 	return err
@@ -184,4 +185,10 @@ func readTokens(rows pgx.Rows, l *jwtproto.Ledger) error {
 // rowTargets are where the columns seq to repeats of a row of the history go.
 func rowTargets(row *jwtproto.Row, request *[]byte) []any {
 	return []any{&row.Seq, &row.Time, &row.Registration, request, &row.Number, &row.Next, &row.Step, &row.Repeats}
+}
+
+// tokenName stands for a token and its group: two groups may have the same token.
+func tokenName(group string, token jwtproto.TokenID) [16]byte {
+	sum := sha256.Sum256(append(token[:], group...))
+	return [16]byte(sum[:16])
 }

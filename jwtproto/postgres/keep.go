@@ -92,7 +92,8 @@ func (s *Store) queueRows(write *pgx.Batch, l *jwtproto.Ledger, ids map[string]i
 		groups[i], seqs[i], times[i], registrations[i] = ids[r.Group], r.Seq, r.Time, r.Registration
 		requests[i], numbers[i], nexts[i], steps[i] = r.ID[:], r.Number, r.Next, int(r.Step)
 		if r.Token != (jwtproto.TokenID{}) {
-			tokens[i], expires[i] = (*[16]byte)(&r.Token), bounded(r.Expires)
+			name := tokenName(r.Group, r.Token)
+			tokens[i], expires[i] = &name, bounded(r.Expires)
 		}
 		if r.Seq%dropInterval == 0 && r.Seq > s.rows {
 			write.Queue(dropHistory, ids[r.Group], r.Seq-s.rows, r.Time.Add(-clockLeeway))
