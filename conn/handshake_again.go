@@ -67,17 +67,33 @@ func (d *driver) peerBeginsAgain(bytes []byte, from datagram.Address, now time.T
 	if !d.c.role.IsServer() || d.again.listener || !handshake.IsClientHello(bytes) {
 		return false
 	}
-	verified, reply := verifyHello(bytes, from, now)
+	verified, reply := d.verifyHello(bytes, from, now)
 	switch {
 	case verified != nil && verified.Hello.Random != d.again.random && d.again.count < mostAgain:
 		d.again.count++
 		d.signing = nil
 		d.serve(verified, now)
 		return true
-	case len(reply) > 0:
+	case len(reply) > 0 && !handshake.HasRandom(bytes, &d.again.random): // else it is a repetition
 		d.c.sendRecord(reply)
 	}
 	return false
+}
+
+// verifyHello looks for a hello with a cookie, or a ticket that does for one, in what
+// an unknown peer sent, or gives the reply that asks for a cookie.
+func (d *driver) verifyHello(bytes []byte, from datagram.Address, now time.Time) (verified *handshake.VerifiedHello, reply []byte) {
+	var room [2][64]byte // enough for an IP address and port
+	name, host := from.AppendTo(room[0][:0]), from.AppendHostTo(room[1][:0])
+	if sessions := d.config.Sessions; sessions != nil {
+		verified = sessions.VerifyHello(bytes, host, now)
+	}
+	if verified == nil {
+		if verified, reply = cookies().VerifyHello(bytes, name, nil, now); verified != nil {
+			verified.SetHost(host)
+		}
+	}
+	return verified, reply
 }
 
 // repeatAlert tells a client that goes on with a failed handshake once more that it

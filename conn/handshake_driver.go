@@ -41,13 +41,6 @@ type driver struct {
 // cookies serves all servers of the process that have no listener.
 var cookies = sync.OnceValue(func() *handshake.Cookies { return handshake.NewCookies(time.Now()) })
 
-// verifyHello looks for a hello with its cookie in what an unknown peer sent, or gives
-// the reply that asks for one.
-func verifyHello(bytes []byte, from datagram.Address, now time.Time) (verified *handshake.VerifiedHello, reply []byte) {
-	var name [64]byte // enough for an IP address and port
-	return cookies().VerifyHello(bytes, from.AppendTo(name[:0]), nil, now)
-}
-
 func (d *driver) run() error {
 	if err := d.configure(); err != nil {
 		return err
@@ -286,7 +279,7 @@ func earlier(a, b time.Time) time.Time {
 // firstDatagram answers a peer of which nothing is known yet: by a
 // HelloVerifyRequest, or, if its cookie is right, by a machine.
 func (d *driver) firstDatagram(bytes []byte, from datagram.Address, now time.Time) error {
-	verified, reply := verifyHello(bytes, from, now)
+	verified, reply := d.verifyHello(bytes, from, now)
 	switch {
 	case verified != nil:
 		d.serve(verified, now)

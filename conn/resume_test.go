@@ -236,6 +236,35 @@ func (l *losing) SendMessages(ctx context.Context, messages []datagram.OutputMes
 	return len(messages), nil
 }
 
+// A client that comes with a ticket to the address where it got it needs no cookie, also
+// when the server's answer is lost and both repeat themselves.
+func TestResumptionWithoutCookie(t *testing.T) {
+	f := newFamily()
+	meet := func(lose int64, want ...string) {
+		t.Helper()
+		a, b := udpPair(t)
+		p := f.adopt(newPairOver(t, a, &losing{DatagramBased: b, lose: lose}))
+		var got []string
+		p.client.SetHandshakeObserver(func(e conn.HandshakeEvent) {
+			if e.Kind == "message" {
+				got = append(got, e.Messages...)
+			}
+		})
+		mustHandshake(t, p)
+		converse(t, p)
+		resumed := len(want) <= 3
+		if !slices.Equal(got, want) || p.client.IsResumed() != resumed || p.server.IsResumed() != resumed {
+			t.Errorf("resumed %v: client got %q, want %q", p.client.IsResumed(), got, want)
+		}
+	}
+	meet(0, "HelloVerifyRequest", "ServerHello", "Certificate", "ServerKeyExchange", "ServerHelloDone", "NewSessionTicket", "Finished")
+	for lose := range int64(2) {
+		meet(lose, "ServerHello", "Finished")
+	}
+	f.sessions.SetCookieAlways(true)
+	meet(0, "HelloVerifyRequest", "ServerHello", "Finished")
+}
+
 // When a session is resumed, the client's Finished is the last datagram of all. Its
 // connection repeats it for a server that missed it, while it is read from.
 func TestResumptionLosesLastFlight(t *testing.T) {

@@ -104,6 +104,15 @@ func (a Address) AppendTo(dst []byte) []byte {
 	return append(dst, a.String()...)
 }
 
+// AppendHostTo appends the IP address without the port to dst, nothing for any other
+// kind of address.
+func (a Address) AppendHostTo(dst []byte) []byte {
+	if !a.ip.IsValid() {
+		return dst
+	}
+	return a.ip.Addr().AppendTo(dst)
+}
+
 // String returns the address in the form of package net, "none" for the zero
 // Address.
 func (a Address) String() string {

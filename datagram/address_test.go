@@ -61,6 +61,11 @@ func TestAddress(t *testing.T) {
 			t.Errorf("%v is appended as %q", a, got)
 		}
 	}
+	for a, want := range map[Address]string{{}: "", same[0]: "192.0.2.1", AddressFromAddrPort(zoned): "fe80::1%eth0", a: ""} {
+		if got := string(a.AppendHostTo(nil)); got != want {
+			t.Errorf("host of %v is appended as %q", a, got)
+		}
+	}
 	room := make([]byte, 0, 64)
 	if n := testing.AllocsPerRun(100, func() { room = AddressFromAddrPort(zoned).AppendTo(room[:0]) }); n != 0 {
 		t.Errorf("%v allocations to append an address", n)

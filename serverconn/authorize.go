@@ -6,7 +6,7 @@ import "gdtls/conn"
 type AuthorizeHandler func(hello *ClientHello) error
 
 // ConnectAuthorize connects a handler that may refuse a client before it costs
-// anything: it is called with a hello whose cookie was right, before anything is
+// anything: it is called with a hello whose address is verified, before anything is
 // kept about the client and before any operation with a key. If a handler returns an
 // error, the client gets the alert access_denied and is counted as Unauthorized.
 //

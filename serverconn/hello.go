@@ -9,7 +9,7 @@ import (
 )
 
 // ClientHello is what a client begins with, once it has shown by its cookie that it
-// receives at its address. Nothing else in it is proven yet. It does not change.
+// receives at its address, or by its ticket that its host has before. Nothing else in it is proven yet. It does not change.
 type ClientHello struct {
 	address  datagram.Address
 	verified *handshake.VerifiedHello

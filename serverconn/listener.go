@@ -17,7 +17,8 @@ import (
 // their address, makes their handshakes, and gives established connections to
 // Accept. (Gio leaves this to its callers.)
 //
-// Nothing is kept about an address before its cookie was right (RFC 6347 4.2.1).
+// Nothing is kept about an address before it has shown that it receives: by a cookie
+// (RFC 6347 4.2.1), or by a ticket that was given to its host before.
 // One goroutine reads the base; a handshake has a goroutine while it lasts, an
 // established connection has none. When a peer restarts from the same address, its
 // new association replaces the old one once its handshake has succeeded (RFC 6347
@@ -57,7 +58,7 @@ type DtlsListener struct {
 // net.ListenPacket does. From then on nobody else may read from the base. It stays
 // open when the listener is closed; closing it ends the listener.
 //
-// configure is called for each peer whose cookie was right, before the handshake.
+// configure is called for each peer whose address is verified, before the handshake.
 // It sets the certificate or a handler of psk-required, and whatever else the
 // connection needs; several calls may run at once. Its error refuses the peer.
 // Without base or configure the error is IO error INVALID_ARGUMENT.

@@ -161,9 +161,8 @@ func isOfHandshake(data []byte) bool {
 // takeHello takes the datagram of an unknown sender, or the hello of a known one.
 func (r *reader) takeHello(data []byte, from datagram.Address, p, successor *peer, now time.Time) {
 	l := r.l
-	r.name = appendName(r.name[:0], from)
 	out := &r.replies
-	verified, slab := l.cookies.VerifyHello(data, r.name, out.slab, now)
+	verified, slab := r.verifyHello(data, from, now)
 	switch {
 	case verified != nil:
 		l.counters.verified.Add(1)
@@ -178,6 +177,24 @@ func (r *reader) takeHello(data []byte, from datagram.Address, p, successor *pee
 	}
 }
 
+// verifyHello looks for a hello with a cookie, or with a ticket that does for one; slab
+// is the replies' with the one more that asks for a cookie, nil for none.
+func (r *reader) verifyHello(data []byte, from datagram.Address, now time.Time) (verified *handshake.VerifiedHello, slab []byte) {
+	l := r.l
+	if sessions := l.config.sessions; sessions != nil {
+		r.name = from.AppendHostTo(r.name[:0])
+		if verified = sessions.machine.VerifyHello(data, r.name, now); verified != nil {
+			return verified, nil
+		}
+	}
+	r.name = from.AppendTo(r.name[:0])
+	verified, slab = l.cookies.VerifyHello(data, r.name, r.replies.slab, now)
+	if verified != nil {
+		verified.SetHost(from.AppendHostTo(r.name[:0]))
+	}
+	return verified, slab
+}
+
 // add adds the reply that slab has more than the slab so far.
 func (out *replies) add(to datagram.Address, slab []byte) {
 	out.vectors[out.n][0] = slab[len(out.slab):]
@@ -186,7 +203,7 @@ func (out *replies) add(to datagram.Address, slab []byte) {
 	out.n++
 }
 
-// takeVerified takes a hello with the right cookie: a repeated one is for the peer
+// takeVerified takes a hello with the right cookie, or with a ticket that does for one: a repeated one is for the peer
 // that it has begun, any other begins one.
 func (r *reader) takeVerified(verified *handshake.VerifiedHello, data []byte, from datagram.Address, p, successor *peer, now time.Time) {
 	l := r.l

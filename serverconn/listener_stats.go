@@ -14,7 +14,7 @@ type ListenerStats struct {
 	Limited      uint64 // of these, hellos dropped since their address sent too many
 	Hellos       uint64 // hellos without the right cookie, answered by a HelloVerifyRequest
 	Unanswered   uint64 // answers to hellos that the base did not take
-	Verified     uint64 // hellos with the right cookie, repeated ones included
+	Verified     uint64 // hellos with the right cookie, or a ticket that did for one, repeated ones included
 	Unauthorized uint64 // of these, refused by a handler of ConnectAuthorize
 	Refused      uint64 // of these, refused since a limit was reached or the listener is closed
 	Failed       uint64 // handshakes that did not lead to a connection that somebody could accept

@@ -17,7 +17,8 @@ import (
 // [conn.DtlsConnection].
 //
 // A peer has to show by a cookie that it receives at its address before anything
-// is kept about it (RFC 6347 4.2.1), which the real Gio does not ask (G215).
+// is kept about it (RFC 6347 4.2.1), which the real Gio does not ask (G215). A ticket
+// that its host has got before does for one (see [Sessions.SetCookieAlways]).
 type DtlsServerConnection struct {
 	*conn.DtlsConnection
 	role role

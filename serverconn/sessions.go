@@ -57,3 +57,12 @@ func (s *Sessions) SetTicketKeys(keys ...[32]byte) { s.machine.SetTicketKeys(key
 // SetLifetime sets how long after its full handshake a session can be resumed; 0 or
 // less restores the default of ten minutes.
 func (s *Sessions) SetLifetime(lifetime time.Duration) { s.machine.SetLifetime(lifetime) }
+
+// SetCookieAlways makes clients that resume a session show a cookie like all others
+// (true), or spares those it that come with a ticket to the host where they got it
+// (false, the default): that host has received before, within the lifetime, which is
+// what a cookie shows, and RFC 6347 4.2.1 leaves the cookie to the server then. Without
+// it a session is resumed a round trip sooner. What it costs: who has seen a client's
+// hello on its way can repeat it as from any port of that client's host, and each
+// begins a handshake.
+func (s *Sessions) SetCookieAlways(always bool) { s.machine.SetCookieAlways(always) }

@@ -60,10 +60,11 @@ func (v *ClientVerifier) VerifyClient(data []byte, address datagram.Address) (ve
 	case !isOneHost(address):
 		return false, nil, errNoUnicast
 	}
-	v.name = appendName(v.name[:0], address)
+	v.name = address.AppendTo(v.name[:0])
 	hello, reply := v.cookies.VerifyHello(data, v.name, v.reply[:0], time.Now())
 	switch {
 	case hello != nil:
+		hello.SetHost(address.AppendHostTo(v.name[:0]))
 		v.hello = &ClientHello{address, hello}
 		return true, nil, nil
 	case reply != nil:
@@ -86,14 +87,6 @@ func isOneHost(a datagram.Address) bool {
 	}
 	broadcast := netip.AddrFrom4([4]byte{255, 255, 255, 255})
 	return ip.Port() != 0 && !ip.Addr().IsUnspecified() && !ip.Addr().IsMulticast() && ip.Addr() != broadcast
-}
-
-// appendName appends the name by which cookies know an address.
-func appendName(dst []byte, a datagram.Address) []byte {
-	if ip := a.AddrPort(); ip.IsValid() {
-		return ip.AppendTo(dst)
-	}
-	return append(dst, a.String()...)
 }
 
 // NewVerifiedServerConnection is NewDtlsServerConnection for a client whose hello a

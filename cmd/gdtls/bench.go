@@ -190,7 +190,7 @@ type benchHandshake struct {
 
 // Help tells what is measured.
 func (*benchHandshake) Help() string {
-	return "A handshake is measured of both sides together, by ECDSA on P-256, with a cookie, from the first hello until both sides are done. Handshakes follow one another."
+	return "A handshake is measured of both sides together, by ECDSA on P-256, from the first hello until both sides are done, with a cookie unless a ticket does for one. Handshakes follow one another."
 }
 
 // Run measures.

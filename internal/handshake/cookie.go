@@ -1,6 +1,7 @@
 package handshake
 
 import (
+	"bytes"
 	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
@@ -84,7 +85,8 @@ func (c *Cookies) at(now time.Time) *cookieSecrets {
 	return next
 }
 
-// VerifiedHello is a ClientHello whose cookie was right: what NewServer needs.
+// VerifiedHello is a ClientHello whose cookie was right, or whose ticket did for one:
+// what NewServer needs.
 type VerifiedHello struct {
 	Hello *ClientHello // in part only if the hello is malformed, which NewServer tells the client
 
@@ -92,6 +94,20 @@ type VerifiedHello struct {
 	message   []byte // the whole message with its header, for the transcript
 	seq       uint16 // message_seq
 	sequence  uint64 // of its record, which the server's first record takes over
+	host      []byte // where the client is; empty: not known
+
+	// Where the ticket did for the cookie, what was found in it by whom.
+	sessions *Sessions
+	saved    *SavedSession
+}
+
+// SetHost names the host that the client was found to receive at, such as by its IP
+// address. A ticket that it is given does for a cookie there. A name of more than 255
+// bytes is none.
+func (v *VerifiedHello) SetHost(host []byte) {
+	if len(host) < 1<<8 {
+		v.host = bytes.Clone(host)
+	}
 }
 
 // VerifyHello looks at the first datagram of an unknown peer. If it is a
@@ -102,12 +118,8 @@ type VerifiedHello struct {
 // such as by address and port. Nothing is allocated before the cookie is right,
 // as long as dst has room.
 func (c *Cookies) VerifyHello(datagram, peer, dst []byte, now time.Time) (verified *VerifiedHello, reply []byte) {
-	rec, _, ok := record.Next(datagram)
-	if !ok || rec.Type != record.TypeHandshake || rec.Epoch != 0 {
-		return nil, nil
-	}
-	f, _, ok := nextFragment(rec.Fragment())
-	if !ok || f.Type != handshake.TypeClientHello || f.FragmentLength != f.Length {
+	rec, f, ok := wholeHello(datagram)
+	if !ok {
 		return nil, nil
 	}
 	covered, ok := coveredByCookie(f.data)
@@ -137,6 +149,17 @@ func (c *Cookies) VerifyHello(datagram, peer, dst []byte, now time.Time) (verifi
 		return nil, nil
 	}
 	return nil, record.AppendPlaintext(dst, record.TypeHandshake, record.VersionDTLS10, rec.Sequence, content)
+}
+
+// wholeHello gives the record and the message of a datagram that begins with a
+// ClientHello in one piece.
+func wholeHello(datagram []byte) (rec record.Record, f fragment, ok bool) {
+	rec, _, ok = record.Next(datagram)
+	if !ok || rec.Type != record.TypeHandshake || rec.Epoch != 0 {
+		return rec, f, false
+	}
+	f, _, ok = nextFragment(rec.Fragment())
+	return rec, f, ok && f.Type == handshake.TypeClientHello && f.FragmentLength == f.Length
 }
 
 // IsClientHello tells whether a datagram begins with a ClientHello of epoch 0. It is

@@ -7,8 +7,9 @@
 // may run it over anything and tests may run it in virtual time.
 //
 // A client starts with [NewClient]. A server keeps nothing about a peer until
-// [Cookies.VerifyHello] has seen a ClientHello whose cookie is right; only then
-// [NewServer] makes a machine.
+// [Cookies.VerifyHello] has seen a ClientHello whose cookie is right, or
+// [Sessions.VerifyHello] one whose ticket does for a cookie; only then [NewServer]
+// makes a machine.
 //
 // Where the application has to decide something, the machine pauses: [Machine.Question]
 // names what is asked, and an Answer method goes on. Until then what the peer

@@ -17,9 +17,13 @@ import (
 type resumption struct {
 	client, server Config
 	answers        answers
-	noTickets      bool // the client does not know tickets
+	noTickets      bool   // the client does not know tickets
+	host           string // of the client; with one a ticket does for a cookie
 	link           link
 }
+
+// hosts are without and with one.
+var hosts = []string{"", "192.0.2.1"}
 
 func newResumption(t testing.TB) *resumption {
 	return &resumption{
@@ -47,6 +51,7 @@ func (r *resumption) play(t testing.TB, saved *SavedSession) *simulation {
 	client, server := r.client, r.server
 	client.Resume = saved
 	sim := newSimulation(t, &client, &server, r.answers, r.link)
+	sim.host = r.host
 	if r.noTickets {
 		rehello(sim.client, func(h *ClientHello) { h.hasTicket = false })
 	}
@@ -85,10 +90,11 @@ func TestResumption(t *testing.T) {
 		"client certificate": newResumption(t).withClientCertificate(t, "ECDSA P-256"),
 		"long client chain":  newResumption(t).withClientCertificate(t, "RSA"),
 	} {
-		for _, noTickets := range []bool{false, true} {
-			t.Run(fmt.Sprintf("%s, tickets %v", name, !noTickets), func(t *testing.T) {
+		for i := range 4 {
+			noTickets, host := i%2 == 1, hosts[i/2]
+			t.Run(fmt.Sprintf("%s, tickets %v, host %q", name, !noTickets, host), func(t *testing.T) {
 				r := *r
-				r.noTickets = noTickets
+				r.noTickets, r.host = noTickets, host
 				saved := r.first(t)
 				if byTicket := saved.Ticket != nil; byTicket == noTickets || byTicket != (saved.ID == nil) {
 					if !byTicket && name != "long client chain" {
@@ -113,6 +119,13 @@ func TestResumption(t *testing.T) {
 				}
 				if got := sim.server.Stats().Flights; got != 1 {
 					t.Errorf("server sent %d flights", got)
+				}
+				hellos := uint64(2)
+				if saved.Ticket != nil && host != "" {
+					hellos = 1
+				}
+				if got := sim.client.Stats().Flights; got != hellos+1 {
+					t.Errorf("client sent %d flights, want %d hellos and a Finished", got, hellos)
 				}
 				if c.Saved == nil || !c.Saved.Expires.Equal(saved.Expires) {
 					t.Error("resuming a session changed when it expires")
@@ -231,19 +244,22 @@ func TestResumptionNeedsExtendedMaster(t *testing.T) {
 // TestResumptionEachDatagramLost drops each datagram once; the client's Finished is
 // the last one here.
 func TestResumptionEachDatagramLost(t *testing.T) {
-	r := newResumption(t)
-	saved := r.first(t)
-	for _, fromClient := range []bool{true, false} {
-		for n := range 3 {
-			r.link = link{delay: time.Millisecond, tamper: func(c bool, i int, d []byte) []byte {
-				if c == fromClient && i == n {
-					return nil
+	for _, host := range hosts {
+		r := newResumption(t)
+		r.host = host
+		saved := r.first(t)
+		for _, fromClient := range []bool{true, false} {
+			for n := range 3 {
+				r.link = link{delay: time.Millisecond, tamper: func(c bool, i int, d []byte) []byte {
+					if c == fromClient && i == n {
+						return nil
+					}
+					return d
+				}}
+				sim := r.again(t, saved, true)
+				if waited := sim.now.Sub(sim.start); waited > 1100*time.Millisecond {
+					t.Errorf("host %q, client %v, datagram %d: took %v", host, fromClient, n, waited)
 				}
-				return d
-			}}
-			sim := r.again(t, saved, true)
-			if waited := sim.now.Sub(sim.start); waited > 1100*time.Millisecond {
-				t.Errorf("client %v, datagram %d: took %v", fromClient, n, waited)
 			}
 		}
 	}
@@ -252,8 +268,9 @@ func TestResumptionEachDatagramLost(t *testing.T) {
 func TestResumptionLossy(t *testing.T) {
 	r := newResumption(t).withClientCertificate(t, "ECDSA P-256")
 	r.client.Patience, r.server.Patience = time.Hour, time.Hour
-	saved := r.first(t)
 	for seed := range uint64(200) {
+		r.host, r.link = hosts[seed%2], link{}
+		saved := r.first(t)
 		r.link = link{drop: 0.3, duplicate: 0.1, delay: 5 * time.Millisecond, jitter: 20 * time.Millisecond,
 			rng: mathrand.New(mathrand.NewPCG(seed, 2))}
 		r.again(t, saved, true)
@@ -349,6 +366,7 @@ func TestLongTicket(t *testing.T) {
 // at one place.
 func FuzzResumption(f *testing.F) {
 	r := newResumption(f).withClientCertificate(f, "ECDSA P-256")
+	r.host = hosts[1]
 	saved := r.play(f, nil).client.Session().Saved
 	if saved == nil {
 		f.Fatal("no session to resume")
@@ -356,10 +374,12 @@ func FuzzResumption(f *testing.F) {
 	for n := range uint8(6) {
 		for how := range mutations {
 			f.Add(n%2 == 0, n/2, n%3, uint16(7*n), uint8(how), byte(1<<n))
+			f.Add(n%2 == 0, 8+n/2, n%3, uint16(7*n), uint8(how), byte(1<<n))
 		}
 	}
 	f.Fuzz(func(t *testing.T, fromClient bool, n, rec uint8, offset uint16, how, value uint8) {
 		r := *r
+		r.host = hosts[n/8%2]
 		r.link = link{delay: time.Millisecond, tamper: func(c bool, i int, d []byte) []byte {
 			if c == fromClient && i == int(n%8) {
 				return mutate(d, rec, offset, mutation(how), value)

@@ -26,6 +26,7 @@ type SavedSession struct {
 	PSKIdentity  []byte
 	PSKHint      []byte            // client
 	keyProof     [sha256.Size]byte // of the pre-shared key; zero for none
+	host         []byte            // server: where the client was; empty: not known
 	Expires      time.Time         // counted from the full handshake, never put off
 }
 
@@ -75,13 +76,21 @@ func (m *Machine) restore(saved *SavedSession) {
 	s.PSKHint = saved.PSKHint
 }
 
-// savedVersion begins the encoding of a saved session, and changes with it.
-const savedVersion = 1
+// The encoding of a saved session begins with one of these, and they change with it.
+const (
+	savedAnywhere = 1 + iota // without the client's host
+	savedWithHost
+)
 
 // marshal encodes what a server needs, to be sealed.
 func (s *SavedSession) marshal() ([]byte, error) {
 	b := cryptobyte.NewBuilder(make([]byte, 0, 256))
-	b.AddUint8(savedVersion)
+	if len(s.host) > 0 {
+		b.AddUint8(savedWithHost)
+		addBytes8(b, s.host)
+	} else {
+		b.AddUint8(savedAnywhere)
+	}
 	b.AddUint16(record.VersionDTLS12)
 	b.AddUint16(s.Suite.ID)
 	b.AddUint64(uint64(s.Expires.Unix()))
@@ -103,7 +112,8 @@ func unmarshalSaved(encoded []byte) (*SavedSession, bool) {
 	var version, suite uint16
 	var expires uint64
 	var name []byte
-	if !in.ReadUint8(&format) || format != savedVersion ||
+	if !in.ReadUint8(&format) || format < savedAnywhere || format > savedWithHost ||
+		format == savedWithHost && !readBytes8(&in, &s.host) ||
 		!in.ReadUint16(&version) || version != record.VersionDTLS12 ||
 		!in.ReadUint16(&suite) || !in.ReadUint64(&expires) ||
 		!in.CopyBytes(s.MasterSecret[:]) || !readBytes8(&in, &name) || !in.CopyBytes(s.Own[:]) ||

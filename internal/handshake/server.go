@@ -27,6 +27,8 @@ type server struct {
 	psk         []byte
 
 	offer    *ClientHello
+	host     []byte        // of the client; empty: not known
+	opened   *SavedSession // what is in the ticket of the hello, if it has been looked at
 	resuming *SavedSession // the session that is resumed, or is asked about; nil for a full handshake
 	tickets  bool          // a ticket was promised
 }
@@ -48,10 +50,13 @@ func (s serverState) String() string {
 	return [...]string{"Certificate", "a decision", "a signature", "ClientKeyExchange", "a pre-shared key", "CertificateVerify", "a decision", "Finished"}[s]
 }
 
-// NewServer answers a hello whose cookie was right. The machine exists even if
+// NewServer answers a hello whose cookie was right, or whose ticket did for one. The machine exists even if
 // the hello cannot be served: then Err tells why and Output holds the alert.
 func NewServer(cfg *Config, verified *VerifiedHello, now time.Time) *Machine {
-	s := &server{offer: verified.Hello}
+	s := &server{offer: verified.Hello, host: verified.host}
+	if verified.sessions == cfg.Sessions {
+		s.opened = verified.saved
+	}
 	m := newMachine(cfg, s, now)
 	m.out.plain.next = verified.sequence // RFC 6347 4.2.1
 	m.out.messageSeq = verified.seq

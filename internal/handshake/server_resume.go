@@ -29,6 +29,8 @@ func (s *server) findSession(m *Machine, h *ClientHello, now time.Time) (*SavedS
 	}
 	var saved *SavedSession
 	switch {
+	case s.opened != nil:
+		saved = s.opened
 	case len(h.Ticket) > 0:
 		saved = sessions.open(h.Ticket, now)
 	default:
@@ -126,7 +128,7 @@ func (s *server) keepSession(m *Machine, now time.Time) {
 	sessions := m.cfg.Sessions
 	_, lifetime := sessions.at(now)
 	saved := m.save(lifetime, now)
-	saved.ID = m.session.SessionID
+	saved.ID, saved.host = m.session.SessionID, s.host
 	if s.certificate != nil {
 		saved.Own = s.certificate.hash
 	}

@@ -43,7 +43,12 @@ type Sessions struct {
 	lifetime time.Duration // guarded by mu
 	fixed    bool          // guarded by mu; the keys were set, and do not rotate by themselves
 	since    time.Time     // guarded by mu; when the first key was made
+
+	cookieAlways bool // guarded by mu
 }
+
+// opened are buffers for what is in a ticket, which may turn out to be forged.
+var opened = sync.Pool{New: func() any { return new([maxTicket]byte) }}
 
 // NewSessions makes one with random keys. store may be nil: then only tickets are used.
 func NewSessions(store SessionStore) *Sessions {
@@ -109,11 +114,16 @@ func (s *Sessions) open(ticket []byte, now time.Time) *SavedSession {
 		return nil
 	}
 	keys, lifetime := s.at(now)
+	room := opened.Get().(*[maxTicket]byte)
+	defer func() {
+		clear(room[:])
+		opened.Put(room)
+	}()
 	for _, key := range keys {
-		if plain, ok := key.open(ticket); ok {
+		if plain, ok := key.open(room[:0], ticket); ok {
 			// A lifetime that was shortened holds for older tickets too, but the
 			// clocks of nodes may differ a little.
-			saved, ok := unmarshalSaved(plain)
+			saved, ok := unmarshalSaved(bytes.Clone(plain))
 			if !ok || !now.Before(saved.Expires) || saved.Expires.After(now.Add(lifetime+time.Minute)) {
 				return nil
 			}
@@ -173,11 +183,12 @@ func (k *ticketKey) seal(plain []byte) []byte {
 	return k.aead.Seal(ticket, nonce, plain, k.name[:])
 }
 
-func (k *ticketKey) open(ticket []byte) ([]byte, bool) {
+// open appends what is in a ticket to dst.
+func (k *ticketKey) open(dst, ticket []byte) ([]byte, bool) {
 	if !bytes.Equal(ticket[:keyNameSize], k.name[:]) {
 		return nil, false
 	}
 	sealed := ticket[keyNameSize+chacha20poly1305.NonceSizeX:]
-	plain, err := k.aead.Open(nil, ticket[keyNameSize:keyNameSize+chacha20poly1305.NonceSizeX], sealed, k.name[:])
+	plain, err := k.aead.Open(dst, ticket[keyNameSize:keyNameSize+chacha20poly1305.NonceSizeX], sealed, k.name[:])
 	return plain, err == nil
 }

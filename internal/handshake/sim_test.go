@@ -86,6 +86,7 @@ type answers struct {
 type simulation struct {
 	client, server *Machine
 	cookies        *Cookies
+	host           string // of the client, for its tickets; empty: they do not do for a cookie
 	serverConfig   *Config
 	answers        answers
 	link           link
@@ -273,7 +274,7 @@ func (s *simulation) run(limit time.Duration) {
 		case !d.toServer:
 			s.deliver(s.client, d.datagram)
 		case s.server == nil:
-			verified, reply := s.cookies.VerifyHello(d.datagram, []byte("192.0.2.1:1234"), nil, s.now)
+			verified, reply := s.verifyHello(d.datagram)
 			if len(reply) > 0 {
 				s.post(reply, false)
 			}
@@ -284,6 +285,18 @@ func (s *simulation) run(limit time.Duration) {
 			s.deliver(s.server, d.datagram)
 		}
 	}
+}
+
+func (s *simulation) verifyHello(datagram []byte) (verified *VerifiedHello, reply []byte) {
+	if sessions := s.serverConfig.Sessions; sessions != nil && s.host != "" {
+		if verified = sessions.VerifyHello(datagram, []byte(s.host), s.now); verified != nil {
+			return verified, nil
+		}
+	}
+	if verified, reply = s.cookies.VerifyHello(datagram, puppetAddress, nil, s.now); verified != nil {
+		verified.SetHost([]byte(s.host))
+	}
+	return verified, reply
 }
 
 // nextAnswer is when the next answer is given, zero if none is.
