@@ -114,8 +114,9 @@ type session struct {
 	extendedMaster, resumed    bool
 	masterSecret               [48]byte
 	clientRandom, serverRandom [32]byte
-	firstFinished              [12]byte               // of the two Finished messages
-	own                        *handshake.Certificate // server: the one that it has shown, nil for none
+	firstFinished              [12]byte                 // of the two Finished messages
+	own                        *handshake.Certificate   // server: the one that it has shown, nil for none
+	stored                     *handshake.StoredSession // server: where it keeps the session, nil for nowhere
 	alpn, serverName           string
 	pskIdentity, pskHint       []byte
 }
@@ -135,6 +136,7 @@ func newSession(s *handshake.Session) *session {
 		serverRandom:   s.ServerRandom,
 		firstFinished:  first,
 		own:            s.Own,
+		stored:         s.Stored,
 		alpn:           s.ALPN,
 		serverName:     s.ServerName,
 		pskIdentity:    s.PSKIdentity,

@@ -82,8 +82,10 @@ func (d *driver) keepSession() {
 	}
 }
 
-// forgetSession has a client offer its session with this server no more.
+// forgetSession makes sure that the session is not resumed any more: a client does not
+// offer it, a server drops what it has stored. A server's tickets are out of its hands.
 func (c *DtlsConnection) forgetSession() {
+	c.session().stored.Forget()
 	cache := c.role.SessionCache()
 	if cache == nil {
 		return

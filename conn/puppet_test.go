@@ -44,6 +44,12 @@ func puppetOf(t testing.TB, server bool, p *pair) (*conn.DtlsConnection, *puppet
 		}
 	}
 	mustHandshake(t, p)
+	return puppetAfter(t, server, p)
+}
+
+// puppetAfter is newPuppet with a pair that has made its handshake.
+func puppetAfter(t testing.TB, server bool, p *pair) (*conn.DtlsConnection, *puppet) {
+	t.Helper()
 	s := p.client.TestSession()
 	keys, err := prf.GenerateEncryptionKeys(s.MasterSecret[:], s.ClientRandom[:], s.ServerRandom[:], 0, 16, 4, sha256.New)
 	if err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -339,6 +340,45 @@ func TestHandshakeObserver(t *testing.T) {
 		"alert unknown_ca", "failed unacceptable TLS certificate: UNKNOWN_CA"}
 	if !slices.Equal(told, want) {
 		t.Errorf("told %q, want %q", told, want)
+	}
+}
+
+// A server drops a session that it keeps by its id when the connection ends with a
+// fatal alert, whether that began the session or resumed it (RFC 5246 7.2.2). A ticket
+// is the client's.
+func TestFatalAlertEndsStoredSession(t *testing.T) {
+	long := make([]string, 20) // too long for a ticket
+	for i := range long {
+		long[i] = fmt.Sprintf("%s-%d.example", strings.Repeat("long", 10), i)
+	}
+	for name, certificate := range map[string]*conn.TlsCertificate{
+		"by id":     testCA().Leaf(t, conn.TestNames(long)).Certificate(t),
+		"by ticket": clientCert(),
+	} {
+		for after := range 3 { // this many connections comes the alert, 0: never
+			t.Run(fmt.Sprintf("%s, %d", name, after), func(t *testing.T) {
+				f := newFamily()
+				f.set = func(p *pair) {
+					p.client.SetCertificate(certificate)
+					p.server.SetAuthenticationMode(conn.AuthenticationRequired)
+					p.server.ConnectAcceptCertificate(func(*conn.DtlsConnection, *conn.TlsCertificate, conn.TlsCertificateFlags) bool { return true })
+					if err := p.client.SetCiphersuites("TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256"); err != nil {
+						t.Fatal(err)
+					}
+				}
+				for i := 1; i <= max(after, 2); i++ {
+					p := f.meet(t, i > 1)
+					if i == after {
+						c, u := puppetAfter(t, true, p)
+						u.send(t, u.seal(t, record.TypeAlert, "\x02\x14"))
+						_, _, err := receiveOne(c, -1)
+						wantTLS(t, err, conn.TlsErrorMisc)
+						break
+					}
+				}
+				f.meet(t, after == 0 || name == "by ticket")
+			})
+		}
 	}
 }
 

@@ -12,7 +12,9 @@ import (
 // certificates are too long for one. A session can be resumed for ten minutes after
 // its full handshake, however often; only sessions with extended master secret are
 // (RFC 7627), and only while its cipher suite, the server's certificate, and the
-// client's key or certificate are still acceptable.
+// client's key or certificate are still acceptable. A session by id ends with a fatal
+// alert of its client (RFC 5246 7.2.2); a ticket cannot be taken back, and it is up to
+// the client not to use it any more.
 //
 // Servers with different rules about their clients must not share one: a client
 // that one accepted is not asked about again by another, as long as its certificate
@@ -23,7 +25,8 @@ type Sessions struct {
 
 // SessionStore keeps sealed sessions by their session id. Several nodes that have
 // one in common, and ticket keys, resume each other's sessions. Its methods are
-// called during handshakes, by several goroutines at once.
+// called during handshakes, by several goroutines at once, and Delete also when the
+// peer has ended a connection with a fatal alert: by the call that reads it.
 type SessionStore interface {
 	// Load gives the session, nil if it is not there or has expired.
 	Load(id []byte, now time.Time) []byte

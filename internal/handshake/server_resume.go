@@ -90,6 +90,7 @@ func (m *Machine) answerResumption(s *server, resume bool, now time.Time) {
 func (s *server) resume(m *Machine, now time.Time) error {
 	h := s.offer
 	m.restore(s.resuming)
+	m.session.Stored = m.cfg.Sessions.stored(s.resuming.ID)
 	m.session.SessionID = append([]byte(nil), h.SessionID...)
 	reply := s.reply(m, h)
 	m.out.start(handshake.TypeClientHello)
@@ -140,13 +141,14 @@ func (s *server) keepSession(m *Machine, now time.Time) {
 	}
 	if len(t.ticket) == 0 && len(saved.ID) > 0 {
 		sessions.save(saved, now)
+		m.session.Stored = sessions.stored(saved.ID)
 	}
 }
 
 // forgetSession makes sure that a session whose resumption failed is not resumed
 // again (RFC 5246 7.2.2).
 func (s *server) forgetSession(m *Machine) {
-	if s.resuming != nil && len(s.resuming.ID) > 0 && m.cfg.Sessions.store != nil {
-		m.cfg.Sessions.store.Delete(s.resuming.ID)
+	if s.resuming != nil {
+		m.cfg.Sessions.stored(s.resuming.ID).Forget()
 	}
 }

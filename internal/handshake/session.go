@@ -19,7 +19,8 @@ type Session struct {
 	ClientFinished [finishedSize]byte
 	ServerFinished [finishedSize]byte
 	SessionID      []byte
-	Own            *Certificate // server: the one that it has shown, in this handshake or in that which it resumes; nil for none
+	Stored         *StoredSession // server: where the session is kept by its id; nil: it is not
+	Own            *Certificate   // server: the one that it has shown, in this handshake or in that which it resumes; nil for none
 
 	PeerChain            [][]byte // DER, leaf first; nil if the peer showed none
 	CertificateRequested bool     // client: the server asked for a certificate

@@ -23,7 +23,7 @@ const (
 
 // SessionStore keeps sealed sessions by their session id. Several nodes that share
 // one resume each other's sessions. Its methods are called during handshakes, by
-// several goroutines at once.
+// several goroutines at once, and Delete also when a connection has failed.
 type SessionStore interface {
 	// Load gives the session, nil if it is not there or has expired.
 	Load(id []byte, now time.Time) []byte
@@ -152,6 +152,28 @@ func (s *Sessions) save(saved *SavedSession, now time.Time) {
 	if sealed := s.seal(saved, maxStoredSession, now); sealed != nil {
 		s.store.Save(saved.ID, sealed, saved.Expires, now)
 	}
+}
+
+// StoredSession is a session that a server keeps by its id.
+type StoredSession struct {
+	sessions *Sessions
+	id       []byte
+}
+
+// Forget makes sure that the session is not resumed any more, as a fatal alert wants
+// (RFC 5246 7.2.2). A ticket cannot be taken back. It may be called on nil.
+func (s *StoredSession) Forget() {
+	if s != nil {
+		s.sessions.store.Delete(s.id)
+	}
+}
+
+// stored names a session in the store, nil if it can be in none.
+func (s *Sessions) stored(id []byte) *StoredSession {
+	if s.store == nil || len(id) == 0 {
+		return nil
+	}
+	return &StoredSession{s, id}
 }
 
 // ticketKey seals sessions by XChaCha20-Poly1305, whose random nonces are long
