@@ -1,9 +1,33 @@
+//go:build unix
+
 package main
 
 import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
+
+	"gdtls/datagram"
+	"gdtls/jwtproto"
+	"gdtls/jwtproto/postgres"
+	"gdtls/jwtproto/postgres/pgtest"
 )
+
+func init() { runTests = pgtest.Main }
 
 func TestPostgresAddress(t *testing.T) {
 	const password = "pass-5ecret"
@@ -20,7 +44,322 @@ func TestPostgresAddress(t *testing.T) {
 			t.Errorf("exit code %d\n%s%s", o.code, o.stdout, o.stderr)
 		}
 	}
-	if o := gdtls(t, "", "jwt", "serve", "127.0.0.1", "0", t.TempDir(), "--store", "postgres:host"); o.code == exitOK || strings.Contains(o.stderr, "panic") {
+	if o := gdtls(t, "", "jwt", "serve", "127.0.0.1", "0", newLab(t), "--store", "postgres:host"); o.code != exitUsage || !strings.Contains(o.stderr, "postgres://user@host/database") {
 		t.Errorf("exit code %d: %s", o.code, o.stderr)
 	}
+}
+
+// TestSecrets puts secrets into a store by commands, while a server uses it.
+func TestSecrets(t *testing.T) {
+	store := pgtest.Database(t)
+	dir, files := newLab(t, "--group", "reds,blues"), t.TempDir()
+	must := func(args ...string) outcome {
+		t.Helper()
+		o := gdtls(t, "", append([]string{"--json", "jwt", "secret"}, append(args, "--store", store)...)...)
+		if o.code != exitOK {
+			t.Fatalf("%v: exit code %d\n%s%s", args, o.code, o.stdout, o.stderr)
+		}
+		return o
+	}
+	uses := func() map[string]string {
+		found := map[string]string{}
+		for _, e := range must("list").only("jwt_secret") {
+			found[fmt.Sprint(e["kind"], e["name"])] += fmt.Sprint(e["use"], " ")
+		}
+		return found
+	}
+	if got := uses(); len(got) > 0 {
+		t.Errorf("an empty store has %v", got)
+	}
+	if o := gdtls(t, "", "jwt", "secret", "list", "--store", store); !strings.Contains(o.stdout, "The store has no secrets") {
+		t.Errorf("an empty store: %s", o.stdout)
+	}
+	imported := must("import", "--dir", dir)
+	if got := fmt.Sprint(uses()); got != "map[pskBLUES:used  pskREDS:used  reply:used ]" {
+		t.Errorf("imported %s", got)
+	}
+	server := startJWT(t, dir, "--store", store)
+	if got := uses(); got["cookie"] != "used " || got["ticket"] != "used " {
+		t.Errorf("the server made %v", got)
+	}
+	must("rotate", "ticket")
+	if got := uses()["ticket"]; got != "coming used " {
+		t.Errorf("of tickets are %s", got)
+	}
+	psk, reply := filepath.Join(files, "psk"), filepath.Join(files, "reply")
+	rotated := must("rotate", "psk", "REDS", "--out", psk)
+	must("rotate", "reply", "--out", reply)
+	value, err := os.ReadFile(reply)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, jwtproto.SecretFolder, jwtproto.SecretFile), value, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(psk)
+	if err != nil {
+		t.Fatal(err)
+	}
+	walk := func(args ...string) outcome {
+		return gdtls(t, "", append([]string{"jwt", "walk", server.address, "--dir", dir}, args...)...)
+	}
+	if o := walk("--group", "blues"); o.code != exitOK {
+		t.Errorf("with the new secret: %s%s", o.stdout, o.stderr)
+	}
+	groups := filepath.Join(dir, jwtproto.GroupsFile)
+	old, err := os.ReadFile(groups)
+	if err != nil {
+		t.Fatal(err)
+	}
+	changed := strings.Replace(string(old), strings.Split(string(old), `"`)[3], string(text), 1)
+	if err := os.WriteFile(groups, []byte(changed), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if o := walk("--group", "reds", "--dtls", "--show", "psk"); o.code != exitOK {
+		t.Errorf("with the new psk: %s%s", o.stdout, o.stderr)
+	}
+	must("remove", "psk", "REDS")
+	for _, o := range []outcome{imported, rotated, must("list"), gdtls(t, "", "jwt", "secret", "list", "--store", store)} {
+		for _, secret := range []string{string(value), string(text)} {
+			if strings.Contains(o.stdout+o.stderr, secret) {
+				t.Errorf("a secret is in %s%s", o.stdout, o.stderr)
+			}
+		}
+	}
+	for _, wrong := range [][]string{
+		{"rotate", "psk", "REDS"}, {"rotate", "reply"}, {"rotate", "psk", "--out", filepath.Join(files, "new")}, {"rotate", "sesame"},
+		{"rotate", "psk", "REDS", "--out", psk}, {"rotate", "cookie", "--from", groups}, {"remove", "psk", "REDS"}, {"import", "--dir", files},
+	} {
+		if o := gdtls(t, "", append([]string{"jwt", "secret"}, append(wrong, "--store", store)...)...); o.code == exitOK || o.stderr == "" {
+			t.Errorf("%v: exit code %d, %s%s", wrong, o.code, o.stdout, o.stderr)
+		}
+	}
+	if o := gdtls(t, "", "jwt", "secret", "list", "--store", "memory:"); o.code != exitUsage {
+		t.Errorf("in memory: exit code %d, %s", o.code, o.stderr)
+	}
+}
+
+// node is a server in a process of its own.
+type node struct {
+	process *exec.Cmd
+	address datagram.Address
+	told    sync.WaitGroup
+	log     bytes.Buffer
+}
+
+// startNode starts a server and waits until it listens.
+func startNode(t *testing.T, dir, store string) *node {
+	t.Helper()
+	program, err := binary()
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := &node{process: exec.Command(program, "--json", "jwt", "serve", "127.0.0.1", "0", dir, "--store", store, "--no-logs", "--transport", "udp", "--checks-per-second=-1")}
+	n.process.Stderr = &n.log
+	out, err := n.process.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := n.process.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(n.kill)
+	scanner := bufio.NewScanner(out)
+	for scanner.Scan() {
+		if e := parseEvent(t, scanner.Text()); e.name() == "jwt_listening" {
+			address, err := net.ResolveUDPAddr("udp", fmt.Sprint(e["address"]))
+			if err != nil {
+				t.Fatal(err)
+			}
+			n.address = datagram.AddressFromNet(address)
+			n.told.Go(func() { _, _ = io.Copy(io.Discard, out) })
+			return n
+		}
+	}
+	n.kill()
+	t.Fatalf("a server ended: %s", &n.log)
+	return nil
+}
+
+// kill ends the process as the loss of its machine would.
+func (n *node) kill() {
+	_ = n.process.Process.Kill() // it may have ended
+	n.told.Wait()
+	_ = n.process.Wait()
+}
+
+// spread sends each datagram to a server that is chosen at random, and some to another
+// one, too. It keeps all acknowledgements.
+type spread struct {
+	datagram.DatagramBased
+	servers []datagram.Address
+
+	mu     sync.Mutex
+	random *rand.Rand
+	told   map[string]int // next_number by id_request
+	count  *atomic.Int64  // of acknowledgements, of all
+	wrong  error
+}
+
+func (s *spread) SendMessages(ctx context.Context, messages []datagram.OutputMessage, flags datagram.MsgFlags, timeout time.Duration) (int, error) {
+	s.mu.Lock()
+	var twice []datagram.OutputMessage
+	for i := range messages {
+		order := s.random.Perm(len(s.servers))
+		messages[i].Address = s.servers[order[0]]
+		if s.random.IntN(3) == 0 {
+			again := messages[i]
+			again.Address = s.servers[order[1]]
+			twice = append(twice, again)
+		}
+	}
+	s.mu.Unlock()
+	if len(twice) > 0 {
+		if _, err := s.DatagramBased.SendMessages(ctx, twice, flags, timeout); err != nil {
+			return 0, err
+		}
+	}
+	return s.DatagramBased.SendMessages(ctx, messages, flags, timeout)
+}
+
+func (s *spread) ReceiveMessages(ctx context.Context, messages []datagram.InputMessage, flags datagram.MsgFlags, timeout time.Duration) (int, error) {
+	n, err := s.DatagramBased.ReceiveMessages(ctx, messages, flags, timeout)
+	for i := range messages[:n] {
+		s.keep(messages[i].Vectors[0][:messages[i].BytesReceived])
+	}
+	return n, err
+}
+
+// keep compares an acknowledgement with earlier ones of the same request.
+func (s *spread) keep(token []byte) {
+	var claims struct {
+		ID   string `json:"id_request"`
+		Next *int   `json:"next_number"`
+	}
+	parts := strings.Split(string(token), ".")
+	if len(parts) != 3 {
+		return
+	}
+	payload, err := base64.RawURLEncoding.DecodeString(parts[1])
+	if err != nil || json.Unmarshal(payload, &claims) != nil || claims.Next == nil {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if before, ok := s.told[claims.ID]; ok && before != *claims.Next {
+		s.wrong = fmt.Errorf("request %s was acknowledged with %d and with %d", claims.ID, before, *claims.Next)
+	}
+	s.told[claims.ID] = *claims.Next
+	s.count.Add(1)
+}
+
+// TestCluster has walks of several groups spread over three servers with one database, and
+// kills one of them meanwhile.
+func TestCluster(t *testing.T) {
+	const groups, walks = 4, 8
+	store := pgtest.Database(t)
+	var names []string
+	for i := range groups {
+		names = append(names, fmt.Sprint("GROUP", i))
+	}
+	dir := newLab(t, "--group", strings.Join(names, ","))
+	if o := gdtls(t, "", "jwt", "secret", "import", "--dir", dir, "--store", store); o.code != exitOK {
+		t.Fatalf("import: %s", o.stderr)
+	}
+	secret, err := os.ReadFile(filepath.Join(dir, jwtproto.SecretFolder, jwtproto.SecretFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	// What the servers share they have from the database, and not from the folder.
+	if err := os.WriteFile(filepath.Join(dir, jwtproto.SecretFolder, jwtproto.SecretFile), []byte("another"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var nodes []*node
+	var servers []datagram.Address
+	for range 3 {
+		n := startNode(t, dir, store)
+		nodes, servers = append(nodes, n), append(servers, n.address)
+	}
+	var count atomic.Int64
+	var walking sync.WaitGroup
+	spreads := make([]*spread, groups)
+	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
+	defer cancel()
+	for i, name := range names {
+		data, err := os.ReadFile(filepath.Join(dir, jwtproto.ClientsFolder, strings.ToLower(name)+".pem"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		key, err := jwtproto.ParsePrivateKey(data)
+		if err != nil {
+			t.Fatal(err)
+		}
+		packets, err := net.ListenPacket("udp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		base := datagram.New(packets)
+		defer base.Close()
+		s := &spread{DatagramBased: base, servers: servers, random: rand.New(rand.NewPCG(1, uint64(i))), told: map[string]int{}, count: &count}
+		spreads[i] = s
+		walking.Go(func() {
+			client := jwtproto.Client{Group: name, Registration: 1, Members: 3, Key: key, Secret: secret, FirstWait: 50 * time.Millisecond}
+			for range walks {
+				if err := client.Walk(ctx, s); err != nil {
+					t.Errorf("%s: %v", name, err)
+					return
+				}
+			}
+		})
+	}
+	for count.Load() < groups*walks*7/3 && ctx.Err() == nil {
+		time.Sleep(time.Millisecond)
+	}
+	nodes[1].kill()
+	walking.Wait()
+
+	kept, err := postgres.Open(t.Context(), store)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer kept.Close()
+	var machine jwtproto.Machine
+	repeats := uint64(0)
+	for i, name := range names {
+		rows, err := kept.History(t.Context(), name, 0, 1<<20)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if spreads[i].wrong != nil {
+			t.Errorf("%s: %v", name, spreads[i].wrong)
+		}
+		last, completed := 0, 0
+		byID := map[string]int{}
+		for n, row := range rows {
+			next, now, step := machine.Next(last, row.Number)
+			if last = now; row.Seq != uint64(n+1) || row.Next != next || row.Step != step {
+				t.Fatalf("%s: the history is not what the machine does: row %+v", name, row)
+			}
+			if _, twice := byID[row.ID.String()]; twice {
+				t.Fatalf("%s: a request moved the group twice: row %+v", name, row)
+			}
+			byID[row.ID.String()] = row.Next
+			repeats += row.Repeats
+			if step == jwtproto.Advanced && row.Number == machine.Final() {
+				completed++
+			}
+		}
+		for id, next := range spreads[i].told {
+			if kept, ok := byID[id]; !ok || kept != next {
+				t.Errorf("%s: request %s was acknowledged with %d, and the history has %d (%v)", name, id, next, kept, ok)
+			}
+		}
+		if completed != walks || len(rows) != walks*7 {
+			t.Errorf("%s: %d walks and %d rows", name, completed, len(rows))
+		}
+	}
+	if repeats == 0 {
+		t.Error("no request came twice")
+	}
+	t.Logf("%d acknowledgements, %d of requests that had come before", count.Load(), repeats)
 }

@@ -16,9 +16,10 @@ import (
 
 // jwtCommand is "gdtls jwt".
 type jwtCommand struct {
-	Serve  jwtServe  `cmd:"" help:"Serve the JWT state-machine protocol over UDP and DTLS on one port."`
-	Walk   jwtWalk   `cmd:"" help:"Walk through the states as a member of a group."`
-	Keygen jwtKeygen `cmd:"" help:"Make a lab folder: groups, key pairs and a secret."`
+	Serve  jwtServe         `cmd:"" help:"Serve the JWT state-machine protocol over UDP and DTLS on one port."`
+	Walk   jwtWalk          `cmd:"" help:"Walk through the states as a member of a group."`
+	Keygen jwtKeygen        `cmd:"" help:"Make a lab folder: groups, key pairs and a secret."`
+	Secret jwtSecretCommand `cmd:"" help:"Show and change the secrets that servers share."`
 }
 
 // jwtServe is "gdtls jwt serve".
