@@ -11,6 +11,10 @@ const (
 	maxBatch = 256
 	// storeTime is how long it may take for them.
 	storeTime = 5 * time.Second
+	// longTime is after which time a Store takes long, and maxGather how long requests
+	// wait for others at most before it gets them.
+	longTime  = 100 * time.Microsecond
+	maxGather = 2 * time.Millisecond
 	// refusalInterval is after which time the refusals are counted in the Store if
 	// nothing else is to be kept.
 	refusalInterval = time.Second
@@ -41,15 +45,7 @@ func (s *Server) commit() error {
 		case <-ticker.C:
 			c.keep(nil)
 		case m := <-s.moves:
-			moves := append(c.moves[:0], m)
-			for more := true; more && len(moves) < maxBatch; {
-				select {
-				case m := <-s.moves:
-					moves = append(moves, m)
-				default:
-					more = false
-				}
-			}
+			moves := c.gather(append(c.moves[:0], m))
 			c.keep(moves)
 			c.moves = moves
 			clear(moves)
@@ -60,6 +56,7 @@ func (s *Server) commit() error {
 // committer is what the goroutine that commits has for itself.
 type committer struct {
 	server *Server
+	took   time.Duration // Apply, the last time
 
 	// For their room.
 	moves []move
@@ -69,6 +66,35 @@ type committer struct {
 	backoff time.Duration // zero: it works
 	until   time.Time     // it is let alone
 	dropped uint64        // moves since it failed first
+}
+
+// gather adds what else is to be kept with moves. Before a Store that takes long it waits
+// for half of the requests under way, but no longer than the Store took the last time:
+// their signatures are being checked, and the other half's can be while this one is kept.
+func (c *committer) gather(moves []move) []move {
+	s := c.server
+	for more := true; more && len(moves) < maxBatch; {
+		select {
+		case m := <-s.moves:
+			moves = append(moves, m)
+		default:
+			more = false
+		}
+	}
+	if c.took < longTime {
+		return moves
+	}
+	timeout := time.NewTimer(min(c.took, maxGather))
+	defer timeout.Stop()
+	for len(moves) < maxBatch && int64(2*len(moves)) < s.queued.Load() {
+		select {
+		case m := <-s.moves:
+			moves = append(moves, m)
+		case <-timeout.C:
+			return moves
+		}
+	}
+	return moves
 }
 
 // keep gives moves and the refusals so far to the Store.
@@ -86,7 +112,9 @@ func (c *committer) keep(moves []move) {
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), storeTime)
+	begun := time.Now()
 	outcomes, err := s.config.Store.Apply(ctx, Rules{s.machine, s.config.Strict}, &c.batch)
+	c.took = time.Since(begun)
 	cancel()
 	if err != nil {
 		for _, r := range c.batch.Refusals {

@@ -1,6 +1,7 @@
 package jwtproto
 
 import (
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -223,6 +224,7 @@ func (s *Server) work() error {
 			l.mu.Unlock()
 			for i := range jobs {
 				moves = s.check(jobs[i], moves)
+				runtime.Gosched() // what the Store has just kept is told soon
 			}
 			for i := range moves {
 				s.moves <- moves[i] // has room: it takes as many as are queued
