@@ -44,7 +44,7 @@ func (m *MemoryAccounts) SetPasswordHash(name, hash string) error {
 }
 
 // Remove takes an account away. Its tokens stay good until they expire, but are not
-// renewed.
+// renewed, as after a change of the password.
 func (m *MemoryAccounts) Remove(name string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -52,6 +52,10 @@ type Identity struct {
 	// Method is how the person logged in: MethodPassword, MethodTicket, or what the
 	// Authenticator calls it.
 	Method string
+
+	// password is the fingerprint of the password's hash at the login, so that a token
+	// is not renewed with which somebody has come in by an older password.
+	password string
 }
 
 // The methods of login, by their names in RFC 8176.

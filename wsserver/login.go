@@ -124,6 +124,8 @@ var (
 	errTicket      = errors.New("no such ticket, or it has expired")
 	errNoAccounts  = errors.New("there are no accounts: only tickets let in")
 	errSessionOver = errors.New("login is too old to be renewed")
+
+	errOtherPassword = errors.New("account is gone, or has another password now")
 )
 
 // ServeLogin takes {"username": NAME, "password": PASSWORD} and gives {"token",
@@ -137,42 +139,46 @@ func (l *Login) ServeLogin(w http.ResponseWriter, r *http.Request) {
 	if !l.read(w, r, &body) {
 		return
 	}
-	if err := l.checkPassword(r.Context(), body.Username, body.Password); err != nil {
+	hash, err := l.checkPassword(r.Context(), body.Username, body.Password)
+	if err != nil {
 		l.refuse(w, r, body.Username, err)
 		return
 	}
-	l.grantTo(w, r, newLogin(body.Username, MethodPassword, time.Now()))
+	who := newLogin(body.Username, MethodPassword, time.Now())
+	who.password = fingerprint(hash)
+	l.grantTo(w, r, who)
 }
 
-// checkPassword tells why somebody may not come in.
-func (l *Login) checkPassword(ctx context.Context, name, password string) error {
+// checkPassword gives the hash that the password belongs to, or tells why somebody may
+// not come in.
+func (l *Login) checkPassword(ctx context.Context, name, password string) (hash string, err error) {
 	if l.config.Accounts == nil {
-		return errNoAccounts
+		return "", errNoAccounts
 	}
 	if checkName(name) != nil || len(password) > MaxPasswordLength {
-		return errPassword
+		return "", errPassword
 	}
 	attempt, ok := l.lockout.begin(name, time.Now())
 	if !ok {
-		return errLocked
+		return "", errLocked
 	}
-	hash, err := l.config.Accounts.PasswordHash(ctx, name)
+	hash, err = l.config.Accounts.PasswordHash(ctx, name)
 	if err != nil {
 		l.lockout.withdraw(attempt)
-		return fmt.Errorf("%w: %w", ErrUnavailable, err)
+		return "", fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
 	good, err := l.checker.check(ctx, hash, password)
 	switch {
 	case err != nil:
 		l.lockout.withdraw(attempt)
-		return err
+		return "", err
 	case good:
 		l.lockout.succeeded(attempt)
-		return nil
+		return hash, nil
 	case attempt.lock > 0:
-		return fmt.Errorf("%w: account is locked for %v", errPassword, attempt.lock)
+		return "", fmt.Errorf("%w: account is locked for %v", errPassword, attempt.lock)
 	}
-	return errPassword
+	return "", errPassword
 }
 
 // ServeOnce takes {"ticket": TICKET} and answers as ServeLogin does.
@@ -193,7 +199,8 @@ func (l *Login) ServeOnce(w http.ResponseWriter, r *http.Request) {
 
 // ServeRenew takes {} with a token, wherever a [BearerAuthenticator] finds it, and
 // answers as ServeLogin does, with a token that lives as long again. The old one stays
-// good until it expires.
+// good until it expires. A login by a password is not renewed when the account is gone
+// or has another password.
 func (l *Login) ServeRenew(w http.ResponseWriter, r *http.Request) {
 	if !l.read(w, r, new(struct{})) {
 		return
@@ -209,7 +216,8 @@ func (l *Login) ServeRenew(w http.ResponseWriter, r *http.Request) {
 	l.grantTo(w, r, who)
 }
 
-// mayRenew tells why a login may not be renewed: it is too old, or its account is gone.
+// mayRenew tells why a login may not be renewed: it is too old, its account is gone, or
+// has another password.
 func (l *Login) mayRenew(ctx context.Context, who Identity) error {
 	if time.Since(who.Since) > l.config.MaxSession {
 		return errSessionOver
@@ -221,8 +229,8 @@ func (l *Login) mayRenew(ctx context.Context, who Identity) error {
 	switch {
 	case err != nil:
 		return fmt.Errorf("%w: %w", ErrUnavailable, err)
-	case hash == "":
-		return errPassword
+	case hash == "" || fingerprint(hash) != who.password:
+		return errOtherPassword
 	}
 	return nil
 }

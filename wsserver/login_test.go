@@ -352,10 +352,26 @@ func TestRenewal(t *testing.T) {
 	if answer, _ := s.post(t, "/renew", "{}", bearerHeader(old.Text)); answer.StatusCode != 401 {
 		t.Errorf("an old login: %v", answer.Status)
 	}
-	// As has somebody whose account is gone, unless a ticket let them in.
-	s.accounts.Remove("ada")
-	if answer, _ := s.post(t, "/renew", "{}", bearerHeader(g.Token)); answer.StatusCode != 401 {
-		t.Errorf("without an account: %v", answer.Status)
+	// As has somebody whose account is gone or has another password, unless a ticket
+	// let them in.
+	for what, change := range map[string]func(){
+		"without an account": func() { s.accounts.Remove("ada") },
+		"with another password": func() {
+			another := hashPassword(adasPassword, argonParams{memory: minArgonMemory, passes: 1, threads: 1})
+			if err := s.accounts.SetPasswordHash("ada", another.String()); err != nil {
+				t.Fatal(err)
+			}
+		},
+	} {
+		change()
+		for _, token := range []string{g.Token, next.Token} {
+			if answer, _ := s.post(t, "/renew", "{}", bearerHeader(token)); answer.StatusCode != 401 {
+				t.Errorf("%s: %v", what, answer.Status)
+			}
+		}
+	}
+	if log := s.log.String(); !strings.Contains(log, errOtherPassword.Error()) || !strings.Contains(log, errSessionOver.Error()) {
+		t.Errorf("log: %s", log)
 	}
 	ticket, err := s.login.NewTicket("console")
 	if err != nil {
@@ -585,7 +601,7 @@ func TestGuessesAtOnce(t *testing.T) {
 	var guesses sync.WaitGroup
 	for i := range 4 * freeAttempts {
 		guesses.Go(func() {
-			if err := s.login.checkPassword(t.Context(), "ada", fmt.Sprint("guess number ", i)); err == nil {
+			if _, err := s.login.checkPassword(t.Context(), "ada", fmt.Sprint("guess number ", i)); err == nil {
 				t.Error("a guess is right")
 			}
 		})

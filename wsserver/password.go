@@ -3,6 +3,7 @@ package wsserver
 import (
 	"context"
 	"crypto/rand"
+	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/base64"
 	"errors"
@@ -84,6 +85,13 @@ func (h *passwordHash) String() string {
 	base := base64.RawStdEncoding
 	return fmt.Sprintf("$argon2id$v=%d$m=%d,t=%d,p=%d$%s$%s", argon2.Version, h.memory, h.passes, h.threads,
 		base.EncodeToString(h.salt), base.EncodeToString(h.hash))
+}
+
+// fingerprint names a password's hash. It is no help to guess the password for who does
+// not know the salt.
+func fingerprint(hash string) string {
+	sum := sha256.Sum256([]byte(hash))
+	return base64.RawURLEncoding.EncodeToString(sum[:9])
 }
 
 // parsePasswordHash takes a PHC string apart. Its costs are within bounds.

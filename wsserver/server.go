@@ -44,7 +44,8 @@ type WebSocketServer struct {
 	connections map[*Connection]struct{}
 	listening   *listening // nil while not listening
 
-	working sync.WaitGroup // goroutines of connections
+	upgrading sync.WaitGroup // requests with a reservation that are not connections yet
+	working   sync.WaitGroup // goroutines of connections
 }
 
 // NewWebSocketServer makes a server that lets in whom authenticator lets in; nil lets
@@ -245,7 +246,7 @@ func (s *WebSocketServer) reserve() error {
 	}
 	s.reserved++
 	s.opening++
-	s.working.Add(1) // for the upgrade
+	s.upgrading.Add(1)
 	return nil
 }
 
@@ -265,7 +266,7 @@ func (s *WebSocketServer) refuse(address netip.Addr, r *http.Request, status int
 // upgrade makes the connection for which there is a reservation, and offers it to the
 // application.
 func (s *WebSocketServer) upgrade(w http.ResponseWriter, r *http.Request, address netip.Addr, identity Identity) {
-	defer s.working.Done()
+	defer s.upgrading.Done()
 	c := newConnection(s, address, identity)
 	socket, err := websocket.Accept(&capture{ResponseWriter: w, connection: c}, r, &websocket.AcceptOptions{
 		Subprotocols:       s.config.Subprotocols,
@@ -284,17 +285,8 @@ func (s *WebSocketServer) upgrade(w http.ResponseWriter, r *http.Request, addres
 
 	s.mu.Lock()
 	s.opening--
-	closed := s.closed
-	if closed {
-		s.reserved--
-	} else {
-		s.connections[c] = struct{}{}
-	}
+	s.connections[c] = struct{}{}
 	s.mu.Unlock()
-	if closed {
-		c.abort()
-		return
-	}
 	s.counts.accepted.Add(1)
 	c.begin()
 	if !c.stillValid() {
@@ -397,6 +389,7 @@ func (s *WebSocketServer) Close(ctx context.Context) error {
 	if now != nil {
 		closing.Go(func() { now.shutdown(ctx) })
 	}
+	s.upgrading.Wait() // so that all connections are there to be told
 	for _, c := range s.Connections() {
 		closing.Go(func() { _ = c.Close(ctx, StatusGoingAway, "server stops") })
 	}

@@ -294,9 +294,7 @@ func TestLimitsOfConnections(t *testing.T) {
 	if s.MaxOpenConnections() != 3 || s.MaxPendingConnections() != 2 {
 		t.Error("the limits are told wrong")
 	}
-	if n := len(s.Connections()); n != 3 {
-		t.Errorf("%d connections", n)
-	}
+	waitFor(t, "three connections", func() bool { return len(s.Connections()) == 3 })
 }
 
 func TestPauseAccepting(t *testing.T) {

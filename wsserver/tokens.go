@@ -47,9 +47,10 @@ func (t Token) LogValue() slog.Value { return slog.StringValue(t.String()) }
 // tokenClaims are the claims of a token.
 type tokenClaims struct {
 	jwt.Claims
-	LoginID string           `json:"sid"` // and the next by OpenID Connect, the last by RFC 8176
-	Since   *jwt.NumericDate `json:"auth_time,omitempty"`
-	Methods []string         `json:"amr,omitempty"`
+	LoginID  string           `json:"sid"`                 // OpenID Connect
+	Since    *jwt.NumericDate `json:"auth_time,omitempty"` // OpenID Connect
+	Methods  []string         `json:"amr,omitempty"`       // RFC 8176
+	Password string           `json:"pwh,omitempty"`       // fingerprint of the hash
 }
 
 // Issue makes a token for somebody who has logged in just now by a method. It lives
@@ -89,9 +90,10 @@ func (b *BearerAuthenticator) issue(who Identity, now time.Time, life time.Durat
 			Expiry:   jwt.NewNumericDate(who.Expires),
 			IssuedAt: jwt.NewNumericDate(issued),
 		},
-		LoginID: who.LoginID,
-		Since:   jwt.NewNumericDate(who.Since),
-		Methods: []string{who.Method},
+		LoginID:  who.LoginID,
+		Since:    jwt.NewNumericDate(who.Since),
+		Methods:  []string{who.Method},
+		Password: who.password,
 	}).Serialize()
 	if err != nil {
 		return Token{}, fmt.Errorf("wsserver: cannot sign with key %s: %w", key.id, err)
@@ -123,7 +125,7 @@ func (b *BearerAuthenticator) verify(token string, now time.Time) (Identity, err
 	if err := parsed.Claims(key.secret, &claims); err != nil {
 		return Identity{}, fmt.Errorf("%w: %v", ErrInvalidToken, err)
 	}
-	who := Identity{Name: claims.Subject, LoginID: claims.LoginID}
+	who := Identity{Name: claims.Subject, LoginID: claims.LoginID, password: claims.Password}
 	switch {
 	case claims.Expiry == nil:
 		return Identity{}, fmt.Errorf("%w: it never expires", ErrInvalidToken)
