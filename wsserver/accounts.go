@@ -9,7 +9,8 @@ import (
 // can have this method without this package.
 type Accounts interface {
 	// PasswordHash gives what HashPassword made for an account, empty if there is no
-	// such account. It should take as long for a name that is unknown.
+	// such account. It should take as long for a name that is unknown. A hash at other
+	// costs than those of HashPassword takes another time than an unknown name does.
 	PasswordHash(ctx context.Context, name string) (hash string, err error)
 }
 

@@ -7,6 +7,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"sync"
 )
@@ -30,6 +31,9 @@ func (k Key) String() string { return "key " + k.ID }
 
 // GoString is String.
 func (k Key) GoString() string { return k.String() }
+
+// LogValue keeps the secret out of logs.
+func (k Key) LogValue() slog.Value { return slog.StringValue(k.String()) }
 
 // GenerateKey makes a key with a random name and secret.
 func GenerateKey() Key {

@@ -1,143 +1,17 @@
 package wsserver
 
 import (
-	"bytes"
 	"context"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 )
-
-const adasPassword = "correct horse"
-
-// adasHash is cheap: the race detector makes real costs last long.
-var adasHash = sync.OnceValue(func() string {
-	return hashPassword(adasPassword, argonParams{memory: minArgonMemory, passes: 1, threads: 1}).String()
-})
-
-func adasAccount(t testing.TB) *MemoryAccounts {
-	t.Helper()
-	accounts := new(MemoryAccounts)
-	if err := accounts.SetPasswordHash("ada", adasHash()); err != nil {
-		t.Fatal(err)
-	}
-	return accounts
-}
-
-// site is a server with a login.
-type site struct {
-	bearer   *BearerAuthenticator
-	login    *Login
-	accounts *MemoryAccounts
-	server   *httptest.Server
-	log      *lockedBuffer
-}
-
-// lockedBuffer is a log for several goroutines.
-type lockedBuffer struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (b *lockedBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.Write(p)
-}
-
-func (b *lockedBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.String()
-}
-
-func newSite(t testing.TB, change ...func(*LoginConfig)) *site {
-	t.Helper()
-	s := &site{bearer: newBearer(t), accounts: adasAccount(t), log: new(lockedBuffer)}
-	config := LoginConfig{
-		Accounts:        s.accounts,
-		LoginsPerSecond: -1,
-		Logger:          slog.New(slog.NewTextHandler(s.log, nil)),
-	}
-	for _, f := range change {
-		f(&config)
-	}
-	s.login = NewLogin(s.bearer, config)
-	s.server = httptest.NewServer(s.login.Handler())
-	t.Cleanup(s.server.Close)
-	return s
-}
-
-// post sends JSON, unless the header says that it is something else, and gives the
-// answer with its body.
-func (s *site) post(t testing.TB, path, body string, h http.Header) (*http.Response, string) {
-	t.Helper()
-	r, err := http.NewRequestWithContext(testContext(t), http.MethodPost, s.server.URL+path, strings.NewReader(body))
-	if err != nil {
-		t.Fatal(err)
-	}
-	r.Header.Set("Content-Type", "application/json")
-	for key, values := range h {
-		r.Header[key] = values
-	}
-	answer, err := s.server.Client().Do(r)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer answer.Body.Close()
-	text, err := io.ReadAll(answer.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return answer, string(text)
-}
-
-func credentials(name, password string) string {
-	body, err := json.Marshal(map[string]string{"username": name, "password": password})
-	if err != nil {
-		panic(err)
-	}
-	return string(body)
-}
-
-// logIn logs ada in.
-func (s *site) logIn(t testing.TB) (grant, *http.Cookie) {
-	t.Helper()
-	answer, body := s.post(t, "/login", credentials("ada", adasPassword), nil)
-	return s.granted(t, answer, body)
-}
-
-// granted reads an answer that must be a grant.
-func (s *site) granted(t testing.TB, answer *http.Response, body string) (grant, *http.Cookie) {
-	t.Helper()
-	if answer.StatusCode != 200 || answer.Header.Get("Content-Type") != "application/json" || answer.Header.Get("Cache-Control") != "no-store" {
-		t.Fatalf("answer %v %v %s", answer.Status, answer.Header, body)
-	}
-	var g grant
-	if err := json.Unmarshal([]byte(body), &g); err != nil {
-		t.Fatal(err)
-	}
-	cookies := answer.Cookies()
-	if len(cookies) != 1 {
-		t.Fatalf("cookies %v", cookies)
-	}
-	return g, cookies[0]
-}
-
-// ownPage is the header of a page of the site with its cookie.
-func (s *site) ownPage(c *http.Cookie) http.Header {
-	return header("Origin", s.server.URL, "Cookie", c.Name+"="+c.Value)
-}
 
 func TestLogin(t *testing.T) {
 	s := newSite(t)
@@ -384,65 +258,6 @@ func TestRenewal(t *testing.T) {
 	}
 }
 
-func TestTicket(t *testing.T) {
-	s := newSite(t, func(c *LoginConfig) { c.Accounts = nil })
-	ticket, err := s.login.NewTicket("console")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if len(ticket) != 22 || !isID(ticket, 22) {
-		t.Errorf("ticket %q", ticket)
-	}
-	for _, wrong := range []string{"", "x", ticket + "x", ticket[1:]} {
-		if answer, _ := s.post(t, "/login/once", `{"ticket":"`+wrong+`"}`, nil); answer.StatusCode != 401 {
-			t.Errorf("ticket %q: %v", wrong, answer.Status)
-		}
-	}
-	answer, body := s.post(t, "/login/once", `{"ticket":"`+ticket+`"}`, nil)
-	g, _ := s.granted(t, answer, body)
-	if who, err := s.bearer.Verify(g.Token); err != nil || who.Name != "console" || who.Method != MethodTicket {
-		t.Errorf("it lets in %+v, %v", who, err)
-	}
-	if answer, _ := s.post(t, "/login/once", `{"ticket":"`+ticket+`"}`, nil); answer.StatusCode != 401 {
-		t.Errorf("a second time: %v", answer.Status)
-	}
-	if answer, _ := s.post(t, "/login", credentials("ada", adasPassword), nil); answer.StatusCode != 401 {
-		t.Errorf("a password where there are no accounts: %v", answer.Status)
-	}
-	if _, err := s.login.NewTicket(""); err == nil {
-		t.Error("a ticket for nobody")
-	}
-	if strings.Contains(s.log.String(), ticket) {
-		t.Errorf("the log has the ticket:\n%s", s.log.String())
-	}
-}
-
-func TestTickets(t *testing.T) {
-	var tickets tickets
-	now := time.Unix(1000, 0)
-	a := tickets.add("ada", now, time.Minute)
-	if name, ok := tickets.use(a, now.Add(time.Minute)); ok {
-		t.Errorf("an expired one lets in %q", name)
-	}
-	if _, ok := tickets.use(a, now); ok {
-		t.Error("what was tried late is good again")
-	}
-	first := tickets.add("first", now, time.Minute)
-	var last string
-	for range maxTickets {
-		last = tickets.add("ada", now.Add(time.Second), time.Minute)
-	}
-	if len(tickets.owner) != maxTickets {
-		t.Errorf("%d tickets", len(tickets.owner))
-	}
-	if _, ok := tickets.use(first, now); ok {
-		t.Error("the oldest is not the one that goes")
-	}
-	if name, ok := tickets.use(last, now); !ok || name != "ada" {
-		t.Errorf("the newest: %q, %v", name, ok)
-	}
-}
-
 func TestLoginRate(t *testing.T) {
 	s := newSite(t, func(c *LoginConfig) {
 		c.LoginsPerSecond, c.LoginBurst = 1e-3, 2
@@ -459,24 +274,6 @@ func TestLoginRate(t *testing.T) {
 	}
 	if answer, _ := s.post(t, "/login", credentials("ada", adasPassword), header("X-Real-IP", "192.0.2.2")); answer.StatusCode != 200 {
 		t.Errorf("from another address: %v", answer.Status)
-	}
-}
-
-// A locked account answers as for a wrong password, to the right one, too.
-func TestLockedAccount(t *testing.T) {
-	s := newSite(t)
-	for _, name := range []string{"ada", "nobody"} {
-		for range freeAttempts {
-			s.post(t, "/login", credentials(name, "wrong horse"), nil)
-		}
-		answer, text := s.post(t, "/login", credentials(name, adasPassword), nil)
-		if answer.StatusCode != 401 || text != "Unauthorized" || answer.Header.Get("Retry-After") != "" {
-			t.Errorf("%s: %v %s %v", name, answer.Status, text, answer.Header)
-		}
-	}
-	log := s.log.String()
-	if !strings.Contains(log, "locked for 2s") || !strings.Contains(log, "account is locked") {
-		t.Errorf("the log does not tell:\n%s", log)
 	}
 }
 
@@ -506,120 +303,4 @@ func TestLoginWhenTheDatabaseIsAway(t *testing.T) {
 	}
 	hash = adasHash()
 	s.logIn(t)
-}
-
-func TestLockout(t *testing.T) {
-	l := newLockout()
-	now := time.Unix(1000, 0)
-	fail := func() time.Duration {
-		t.Helper()
-		attempt, ok := l.begin("ada", now)
-		if !ok {
-			t.Fatal("locked")
-		}
-		return attempt.lock
-	}
-	for i := range freeAttempts - 1 {
-		if lock := fail(); lock != 0 {
-			t.Fatalf("failure %d locks for %v", i+1, lock)
-		}
-	}
-	var locks []time.Duration
-	for range 12 {
-		lock := fail()
-		locks = append(locks, lock)
-		now = now.Add(lock - 1)
-		if _, ok := l.begin("ada", now); ok {
-			t.Fatalf("not locked %v later", lock-1)
-		}
-		now = now.Add(1)
-	}
-	want := "[2s 4s 8s 16s 32s 1m4s 2m8s 4m16s 8m32s 15m0s 15m0s 15m0s]"
-	if got := fmt.Sprint(locks); got != want {
-		t.Errorf("locked for %s, not %s", got, want)
-	}
-	attempt, ok := l.begin("ada", now)
-	if !ok {
-		t.Fatal("locked")
-	}
-	l.succeeded(attempt)
-	if lock := fail(); lock != 0 {
-		t.Errorf("after a success a failure locks for %v", lock)
-	}
-	for range freeAttempts - 2 {
-		fail()
-	}
-	now = now.Add(forgetAttempts + 1)
-	if lock := fail(); lock != 0 {
-		t.Errorf("after a long time a failure locks for %v", lock)
-	}
-	for range 3 {
-		fail()
-	}
-	for range 3 {
-		attempt, ok := l.begin("ada", now)
-		if !ok || attempt.lock == 0 {
-			t.Fatalf("attempt %+v, %v", attempt, ok)
-		}
-		l.withdraw(attempt)
-	}
-	l.withdraw(attempt)
-}
-
-// Made-up names neither fill the memory nor push out a name under attack.
-func TestLockoutIsBounded(t *testing.T) {
-	l := newLockout()
-	now := time.Unix(1000, 0)
-	for range freeAttempts {
-		l.begin("ada", now)
-	}
-	for i := range 2 * maxAccounts {
-		l.begin(fmt.Sprint("name ", i), now)
-	}
-	if len(l.accounts) > maxAccounts {
-		t.Errorf("%d accounts", len(l.accounts))
-	}
-	if _, ok := l.begin("ada", now); ok {
-		t.Error("ada's lock was pushed out")
-	}
-	now = now.Add(forgetAttempts + 1)
-	l.begin("one more", now)
-	if len(l.accounts) > maxAccounts {
-		t.Errorf("%d accounts", len(l.accounts))
-	}
-}
-
-// Many guesses at once are no more guesses than one after another.
-func TestGuessesAtOnce(t *testing.T) {
-	s := newSite(t)
-	var looked sync.Map
-	s.login.config.Accounts = accountsFunc(func(_ context.Context, name string) (string, error) {
-		n, _ := looked.LoadOrStore(name, new(counter))
-		n.(*counter).add()
-		return adasHash(), nil
-	})
-	var guesses sync.WaitGroup
-	for i := range 4 * freeAttempts {
-		guesses.Go(func() {
-			if _, err := s.login.checkPassword(t.Context(), "ada", fmt.Sprint("guess number ", i)); err == nil {
-				t.Error("a guess is right")
-			}
-		})
-	}
-	guesses.Wait()
-	n, _ := looked.Load("ada")
-	if got := n.(*counter).n; got > freeAttempts {
-		t.Errorf("%d guesses were looked at, not %d", got, freeAttempts)
-	}
-}
-
-type counter struct {
-	mu sync.Mutex
-	n  int
-}
-
-func (c *counter) add() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.n++
 }

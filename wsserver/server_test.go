@@ -23,6 +23,9 @@ func TestMessagesGoBothWays(t *testing.T) {
 		c.Subprotocols = []string{"chat.v2", "chat.v1"}
 		c.ServerName = "test server"
 	})
+	if s.ServerName() != "test server" || !slices.Equal(s.SupportedSubprotocols(), []string{"chat.v2", "chat.v1"}) {
+		t.Errorf("it is %q and speaks %q", s.ServerName(), s.SupportedSubprotocols())
+	}
 	told := make(chan struct{}, 1)
 	s.ConnectNewConnection(func() { told <- struct{}{} })
 	token := tokenFor(t, b, "ada", time.Hour)

@@ -280,9 +280,12 @@ func TestSecretsAreNotPrinted(t *testing.T) {
 	b := newBearer(t)
 	token := tokenFor(t, b, "ada", time.Hour)
 	var text strings.Builder
-	slog.New(slog.NewTextHandler(&text, nil)).Info("x", "token", token, "key", testKeys[0])
+	for _, h := range []slog.Handler{slog.NewTextHandler(&text, nil), slog.NewJSONHandler(&text, nil)} {
+		slog.New(h).Info("x", "token", token, "key", testKeys[0])
+	}
 	fmt.Fprintf(&text, "%v %+v %#v %s %v %+v %#v %s", token, token, token, token, testKeys[0], testKeys[0], testKeys[0], testKeys[0])
-	for _, secret := range []string{token.Text, token.PSKIdentity, string(testKeys[0].Secret), fmt.Sprint([]byte(testKeys[0].Secret))} {
+	for _, secret := range []string{token.Text, token.PSKIdentity, string(testKeys[0].Secret),
+		fmt.Sprint(testKeys[0].Secret), base64.StdEncoding.EncodeToString(testKeys[0].Secret)} {
 		if strings.Contains(text.String(), secret) {
 			t.Errorf("printed: %s", text.String())
 		}
