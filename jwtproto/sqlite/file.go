@@ -21,6 +21,9 @@ import (
 const (
 	applicationID = 0x6764746c // as in the first migration
 
+	// patience is how long it may take until the file is not locked, in milliseconds.
+	patience = "busy_timeout(5000)"
+
 	maxReaders = 4
 	readerIdle = 5 * time.Second
 
@@ -77,30 +80,32 @@ func (f file) database(pragmas ...string) (*sql.DB, error) {
 	return sql.Open("sqlite", (&url.URL{Scheme: "file", Path: path, RawQuery: options.Encode()}).String())
 }
 
-// migrate brings the file up to date.
+// migrate brings the file up to date, if it is an older one.
 func (f file) migrate(ctx context.Context) error {
-	db, err := f.database("busy_timeout(5000)", "journal_mode(WAL)", "synchronous(FULL)")
-	if err != nil {
-		return err
-	}
-	defer db.Close()
-	db.SetMaxOpenConns(1)
 	for try := 1; ; try++ {
-		err := f.migrateOnce(ctx, db)
-		if err == nil || try == migrationTries || !retriable(err) || ctx.Err() != nil {
+		err := f.check(ctx)
+		if errors.Is(err, errOlder) {
+			err = f.up(ctx)
+		}
+		if err == nil || try == migrationTries || !retriable(err) {
 			return err
 		}
 		select {
 		case <-ctx.Done():
+			return errors.Join(ctx.Err(), err)
 		case <-time.After(migrationPause):
 		}
 	}
 }
 
-func (f file) migrateOnce(ctx context.Context, db *sql.DB) error {
-	if err := f.check(ctx, db); err == nil || !errors.Is(err, errOlder) {
+// up does the migrations that are left to do.
+func (f file) up(ctx context.Context) error {
+	db, err := f.database(patience, "journal_mode(WAL)", "synchronous(FULL)")
+	if err != nil {
 		return err
 	}
+	defer db.Close()
+	db.SetMaxOpenConns(1)
 	provider, err := newProvider(db)
 	if err != nil {
 		return err
@@ -130,13 +135,17 @@ var (
 
 // check tells whether the file is of this version of the program; errOlder if it is of an
 // older one, or empty. It changes nothing.
-func (f file) check(ctx context.Context, db *sql.DB) error {
-	var id, foreign, versioned int
-	if err := db.QueryRowContext(ctx, `PRAGMA application_id`).Scan(&id); err != nil {
+func (f file) check(ctx context.Context) error {
+	db, err := f.database(patience, "query_only(1)")
+	if err != nil {
 		return err
 	}
-	err := db.QueryRowContext(ctx, `SELECT count(*) FILTER (WHERE name NOT IN ('goose_db_version', 'sqlite_sequence')),
-		count(*) FILTER (WHERE name = 'goose_db_version') FROM sqlite_schema WHERE type = 'table'`).Scan(&foreign, &versioned)
+	defer db.Close()
+	var id, foreign, versioned int
+	// In one statement, as somebody else may be making the tables.
+	err = db.QueryRowContext(ctx, `SELECT (SELECT application_id FROM pragma_application_id),
+		count(*) FILTER (WHERE name NOT IN ('goose_db_version', 'sqlite_sequence')), count(*) FILTER (WHERE name = 'goose_db_version')
+		FROM sqlite_schema WHERE type = 'table'`).Scan(&id, &foreign, &versioned)
 	switch {
 	case err != nil:
 		return err

@@ -65,30 +65,26 @@ func Open(ctx context.Context, path string, options ...Option) (*Store, error) {
 }
 
 func (s *Store) open(ctx context.Context) (err error) {
-	if !s.readOnly {
-		if err := s.file.create(); err != nil {
-			return err
-		}
+	if s.readOnly {
+		err = s.file.check(ctx)
+	} else if err = s.file.create(); err == nil {
+		err = s.file.migrate(ctx)
 	}
-	if s.readers, err = s.file.database("query_only(1)", "busy_timeout(5000)"); err != nil {
+	if err != nil {
 		return err
 	}
-	defer func() {
-		if err != nil {
-			s.readers.Close()
-		}
-	}()
+	if s.readers, err = s.file.database(patience, "query_only(1)"); err != nil {
+		return err
+	}
 	s.readers.SetMaxOpenConns(maxReaders)
 	s.readers.SetMaxIdleConns(maxReaders)
 	s.readers.SetConnMaxIdleTime(readerIdle)
-	if s.readOnly {
-		return s.file.check(ctx, s.readers)
+	if !s.readOnly {
+		if s.writer, err = connect(ctx, &s.file); err != nil {
+			return errors.Join(err, s.readers.Close())
+		}
 	}
-	if err := s.file.migrate(ctx); err != nil {
-		return err
-	}
-	s.writer, err = connect(ctx, &s.file)
-	return err
+	return nil
 }
 
 // Close ends the use of the file. The last one to close it leaves one file, without a log

@@ -41,27 +41,28 @@ type writer struct {
 	ledger jwtproto.Ledger
 }
 
-// connect opens the file to write.
-func connect(ctx context.Context, f *file) (w *writer, err error) {
-	w = &writer{file: f, statements: map[*bulk]*[classes]*sql.Stmt{}, ids: map[string]int64{}}
-	// The waiting is done by begin.
-	w.db, err = f.database("busy_timeout(0)", "synchronous(FULL)", "temp_store(MEMORY)",
+// connect opens the file to write, which must be one of this version.
+func connect(ctx context.Context, f *file) (*writer, error) {
+	if err := f.check(ctx); err != nil {
+		return nil, err
+	}
+	// A file that was restored may not be in WAL mode.
+	db, err := f.database(patience, "journal_mode(WAL)", "synchronous(FULL)", "temp_store(MEMORY)",
 		fmt.Sprintf("cache_size(-%d)", pageCache), fmt.Sprintf("wal_autocheckpoint(%d)", checkpoint))
 	if err != nil {
 		return nil, err
 	}
-	defer func() {
-		if err != nil {
-			w.db.Close()
-		}
-	}()
-	if w.conn, err = w.db.Conn(ctx); err != nil {
-		return nil, err
+	w := &writer{file: f, db: db, statements: map[*bulk]*[classes]*sql.Stmt{}, ids: map[string]int64{}}
+	if w.conn, err = db.Conn(ctx); err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	if _, err := w.conn.ExecContext(ctx, `PRAGMA busy_timeout = 0`); err != nil { // from now on begin waits
+		return nil, errors.Join(err, w.close())
 	}
 	for _, name := range w.files() {
 		info, err := os.Stat(name)
 		if err != nil {
-			return nil, err
+			return nil, errors.Join(err, w.close())
 		}
 		w.opened = append(w.opened, info)
 	}
@@ -81,7 +82,18 @@ func (w *writer) moved() error {
 	return nil
 }
 
-func (w *writer) close() error { return errors.Join(w.conn.Close(), w.db.Close()) }
+// close closes the connection. One with statements would stay open.
+func (w *writer) close() error {
+	var errs []error
+	for _, of := range w.statements {
+		for _, statement := range of {
+			if statement != nil {
+				errs = append(errs, statement.Close())
+			}
+		}
+	}
+	return errors.Join(append(errs, w.conn.Close(), w.db.Close())...)
+}
 
 // begin waits for the turn to write. Nobody else writes until the transaction ends.
 func (w *writer) begin(ctx context.Context) error {
