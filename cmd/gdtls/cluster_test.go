@@ -25,9 +25,16 @@ import (
 	"gdtls/jwtproto"
 	"gdtls/jwtproto/postgres"
 	"gdtls/jwtproto/postgres/pgtest"
+	"gdtls/wsserver"
 )
 
 func init() { runTests = pgtest.Main }
+
+// A database satisfies what wsserver asks for without knowing it.
+var (
+	_ wsserver.Accounts    = (*postgres.Store)(nil)
+	_ wsserver.Revocations = (*postgres.Store)(nil)
+)
 
 func TestPostgresAddress(t *testing.T) {
 	const password = "pass-5ecret"
