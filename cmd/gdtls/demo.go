@@ -31,8 +31,10 @@ var demoKey = []byte{0x1a, 0x2b, 0x3c, 0x4d, 0x5e, 0x6f}
 
 // demoCommand is "gdtls demo".
 type demoCommand struct {
-	Once bool   `help:"Show it once and end; otherwise the servers stay up, and it is repeated until Ctrl-C."`
-	Data string `placeholder:"DIR" help:"Keep the certificates and keys here, and use those that are here. (default: a temporary directory)"`
+	Once      bool   `help:"Show it once and end; otherwise the servers stay up, and it is repeated until Ctrl-C."`
+	Console   string `default:"127.0.0.1:0" placeholder:"ADDR:PORT" help:"Where the console is shown, by HTTP, unless --once; port 0 takes a free one. (default: ${default})"`
+	NoConsole bool   `help:"Show no console."`
+	Data      string `placeholder:"DIR" help:"Keep the certificates and keys here, and use those that are here. (default: a temporary directory)"`
 }
 
 // Run shows it.
@@ -56,12 +58,17 @@ func (d *demoCommand) Run(env *environment) error {
 	defer stop()
 	out := env.out.viewed(drawView(env.out.terminal))
 	out.emit(note{env.out.paint.strong("gdtls demo") + ": DTLS conversations and signed claims on this machine, through real sockets"})
+	var seen *watch
+	if !d.Once && !d.NoConsole {
+		seen = newWatch()
+	}
 	conversations := []*conversation{files.byCertificate(), files.byKey()}
 	var servers sync.WaitGroup
 	defer servers.Wait()
 	defer stop() // before that
 	for _, c := range conversations {
 		c.out, c.server.log = out.tagged("conversation", c.name), env.log
+		c.server.watch, c.server.watched = seen, seen.server(c.name)
 		if err := c.start(ctx, &servers); err != nil {
 			return err
 		}
@@ -70,9 +77,14 @@ func (d *demoCommand) Run(env *environment) error {
 	if err != nil {
 		return err
 	}
-	if err := jwt.start(ctx, &servers); err != nil {
+	if err := jwt.start(ctx, &servers, seen); err != nil {
 		return err
 	}
+	view, err := (&consoleFlags{Console: d.Console}).open(env, "gdtls demo", "", seen)
+	if err != nil {
+		return err
+	}
+	defer view.close()
 	for round := 1; ; round++ {
 		if err := d.round(ctx, env, out, conversations, jwt, round); err != nil {
 			return err
@@ -81,6 +93,7 @@ func (d *demoCommand) Run(env *environment) error {
 			break
 		}
 		if round == 1 {
+			view.tell(out)
 			out.emit(note{files.byHand(env.out.paint, conversations[0].socket, conversations[1].socket, jwt.byHand())})
 		}
 		select {
@@ -247,7 +260,7 @@ func (c *conversation) start(ctx context.Context, running *sync.WaitGroup) error
 	c.socket = base.LocalAddress()
 	c.connected, c.gone = make(chan handshakeDone, 1), make(chan struct{}, 1)
 	c.server.maxPeers = 100
-	c.server.out = c.out.tagged("side", "server").viewed(c.serverView).seen(c.serverTells)
+	c.server.out = c.out.tagged("side", "server").viewed(c.serverView).seen(c.server.watch.publish).seen(c.serverTells)
 	running.Go(func() {
 		defer base.Close()
 		if err := c.server.serve(ctx, base); err != nil {
@@ -285,19 +298,7 @@ func (c *conversation) serverTells(e event) {
 
 // isOwn tells whether an event concerns the client under way.
 func (c *conversation) isOwn(e event) bool {
-	var peer string
-	switch e := e.(type) {
-	case peerVerified:
-		peer = e.Peer
-	case handshakeDone:
-		peer = e.Peer
-	case received:
-		peer = e.Peer
-	case closed:
-		peer = e.Peer
-	case failed:
-		peer = e.Peer
-	}
+	peer := logLine(palette(false), e).peer
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return peer != "" && peer == c.client

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -43,6 +44,7 @@ type jwtServe struct {
 	NoLogs           bool          `help:"Write no log files."`
 	LogSize          int64         `default:"16777216" placeholder:"BYTES" help:"A longer log file is rotated. (default: ${default})"`
 
+	consoleFlags
 	Fault faultFlags `embed:"" prefix:"fault-"`
 }
 
@@ -85,6 +87,9 @@ func (*jwtServe) Help() string {
 
 // Run serves until Ctrl-C.
 func (s *jwtServe) Run(env *environment) (err error) {
+	if err := s.check(); err != nil {
+		return err
+	}
 	out := env.out.viewed(jwtLogView)
 	config, err := s.config(env, out)
 	if err != nil {
@@ -96,18 +101,44 @@ func (s *jwtServe) Run(env *environment) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, config.Store.Close()) }()
+	var listen net.ListenConfig
+	packets, err := listen.ListenPacket(env.ctx, "udp", net.JoinHostPort(s.Addr, strconv.Itoa(int(s.Port))))
+	if err != nil {
+		return fmt.Errorf("cannot listen: %w", err)
+	}
+	base := datagram.New(packets)
+	defer base.Close()
+	var w *watch
+	if s.Console != "" {
+		w = newWatch()
+		if err := w.groups(env.ctx, config); err != nil {
+			return err
+		}
+	}
+	server, err := newJWTServer(out.queued(), config, w)
+	if err != nil {
+		return err
+	}
+	defer server.close()
+	view, err := s.open(env, "gdtls jwt serve "+base.LocalAddress().String(), s.Dir, w)
+	if err != nil {
+		return err
+	}
+	defer view.close()
+	view.tell(out)
 	ctx, stop := context.WithCancel(env.ctx)
 	defer stop()
+	told := out.seen(w.publish)
 	if err := config.Lab.Watch(ctx, func(problems []jwtproto.Problem, err error) {
-		tellProblems(out, problems)
+		tellProblems(told, problems)
 		if err != nil {
-			out.emit(warning{Message: "groups and keys stay as they were: " + err.Error()})
+			told.emit(warning{Message: "groups and keys stay as they were: " + err.Error()})
 		}
 	}); err != nil {
-		out.emit(warning{Message: err.Error() + "; changes of groups and keys will not be seen"})
+		told.emit(warning{Message: err.Error() + "; changes of groups and keys will not be seen"})
 	}
-	out.emit(note{"the state is kept in " + address.String()})
-	return serveJWT(ctx, out, config, net.JoinHostPort(s.Addr, strconv.Itoa(int(s.Port))), s.Transport)
+	told.emit(note{"the state is kept in " + address.String()})
+	return server.serve(ctx, told, base, s.Transport)
 }
 
 // openStore opens the store that was named, or that of the lab folder.
@@ -174,29 +205,51 @@ func tellProblems(out *output, problems []jwtproto.Problem) {
 	}
 }
 
-// serveJWT serves at an address until ctx ends.
-func serveJWT(ctx context.Context, out *output, config jwtproto.Config, address, transport string) error {
-	config.Observe = func(e jwtproto.Event) { out.emit(newJWTRequest(e)) }
+// jwtServer is a server of the JWT protocol that tells of each request.
+type jwtServer struct {
+	*jwtproto.Server
+	config  jwtproto.Config
+	printed *output // of requests: queued, since the server's workers must not wait for it
+}
+
+// newJWTServer makes a server. What it prints of requests goes to a queued output, which
+// is closed with it; a watch may be nil.
+func newJWTServer(printed *output, config jwtproto.Config, w *watch) (*jwtServer, error) {
+	config.Observe = func(e jwtproto.Event) {
+		w.answered(e)
+		printed.emit(newJWTRequest(e))
+	}
 	server, err := jwtproto.NewServer(config)
 	if err != nil {
-		return err
+		printed.close()
+		return nil, err
 	}
-	defer server.Close()
-	var listen net.ListenConfig
-	packets, err := listen.ListenPacket(ctx, "udp", address)
-	if err != nil {
-		return fmt.Errorf("cannot listen: %w", err)
+	if w != nil {
+		w.jwt = server.Stats
 	}
-	base := datagram.New(packets)
-	defer base.Close()
-	e := jwtListening{Address: base.LocalAddress().String(), Transport: transport, Groups: config.Lab.Groups()}
-	if config.Certificate != nil {
-		e.Certificate = config.Certificate.SubjectName()
+	return &jwtServer{server, config, printed}, nil
+}
+
+// close ends the server, and prints what waits for that.
+func (s *jwtServer) close() {
+	s.Close()
+	s.printed.close()
+}
+
+// serve serves until ctx ends, and tells of that.
+func (s *jwtServer) serve(ctx context.Context, out *output, base *datagram.Socket, transport string) error {
+	e := jwtListening{
+		Address: base.LocalAddress().String(), Transport: transport, Groups: s.config.Lab.Groups(),
+		States: cmp.Or(s.config.States, jwtproto.DefaultStates),
+	}
+	if s.config.Certificate != nil {
+		e.Certificate = s.config.Certificate.SubjectName()
 	}
 	out.emit(e)
-	err = server.Serve(ctx, base, jwtTransports[transport])
-	counts := server.Stats()
-	config.Logger.Info("server stopped", "counts", counts)
+	err := s.Serve(ctx, base, jwtTransports[transport])
+	counts := s.Stats()
+	s.config.Logger.Info("server stopped", "counts", counts)
+	s.close() // what it has to print comes first
 	out.emit(note{fmt.Sprintf("stopped: %d requests, %d acknowledged, %d refused", counts.Requests, counts.Acknowledged, counts.Refused)})
 	return err
 }

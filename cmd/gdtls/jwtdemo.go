@@ -78,13 +78,20 @@ func newDemoJWT(files *demoFiles, out *output, log *slog.Logger) (*demoJWT, erro
 }
 
 // start starts the server.
-func (d *demoJWT) start(ctx context.Context, running *sync.WaitGroup) error {
-	server, err := jwtproto.NewServer(jwtproto.Config{Lab: d.lab, Certificate: d.files.server, Logger: d.log})
+func (d *demoJWT) start(ctx context.Context, running *sync.WaitGroup, w *watch) error {
+	config := jwtproto.Config{Lab: d.lab, Certificate: d.files.server, Logger: d.log, Observe: w.answered}
+	if err := w.groups(ctx, config); err != nil {
+		return err
+	}
+	server, err := jwtproto.NewServer(config)
 	if err != nil {
 		return err
 	}
-	var config net.ListenConfig
-	packets, err := config.ListenPacket(ctx, "udp", "127.0.0.1:0")
+	if w != nil {
+		w.jwt = server.Stats
+	}
+	var listen net.ListenConfig
+	packets, err := listen.ListenPacket(ctx, "udp", "127.0.0.1:0")
 	if err != nil {
 		server.Close()
 		return fmt.Errorf("cannot listen: %w", err)

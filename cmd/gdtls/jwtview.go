@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 
+	"gdtls/cmd/gdtls/internal/console"
 	"gdtls/jwtproto"
 )
 
@@ -12,6 +13,7 @@ type jwtListening struct {
 	Address     string   `json:"address"`
 	Transport   string   `json:"transport"`
 	Groups      []string `json:"groups"`      // with a key and members
+	States      int      `json:"states"`      // of the machine
 	Certificate string   `json:"certificate"` // its subject, empty without DTLS
 }
 
@@ -84,28 +86,34 @@ func (p palette) colour(n int, text string) string { return p.paint(rainbow[n%le
 
 // jwtLogView shows the life of a JWT server.
 func jwtLogView(p palette, e event) string {
+	if e, ok := e.(jwtLab); ok {
+		return fmt.Sprintf("A lab for %s is in %s.\nThe private keys of the groups are in %s: give each group its own, and the secret in %s.",
+			strings.Join(e.Groups, ", "), e.Dir, e.Clients, jwtproto.SecretFolder+"/"+jwtproto.SecretFile)
+	}
+	return timed(p, jwtLogLine(p, e))
+}
+
+// jwtLogLine is logLine for a JWT server.
+func jwtLogLine(p palette, e event) line {
 	switch e := e.(type) {
 	case jwtListening:
 		groups := "no group that can be used"
 		if len(e.Groups) > 0 {
 			groups = "the groups " + clean(strings.Join(e.Groups, ", "))
 		}
-		return p.info(fmt.Sprintf("listening on %s by %s for %s; Ctrl-C stops", e.Address, transportName(e.Transport), groups))
+		return line{console.Info, "", fmt.Sprintf("listening on %s by %s for %s; Ctrl-C stops", e.Address, transportName(e.Transport), groups)}
 	case jwtRequest:
-		from := fmt.Sprintf("%s (%s): ", e.Peer, transportName(e.Transport))
+		by := " by " + transportName(e.Transport)
 		if e.Refusal != "" {
-			return p.warning(from + strings.TrimSpace(clean(e.Group)+" refused: "+e.Refusal))
+			return line{console.Warning, e.Peer, strings.TrimSpace(clean(e.Group)+" refused: "+e.Refusal) + by}
 		}
-		text := fmt.Sprintf("%s%s member %d says %d", from, clean(e.Group), e.Registration, e.Number)
+		text := fmt.Sprintf("%s member %d says %d", clean(e.Group), e.Registration, e.Number)
 		if e.Step == jwtproto.Refused.String() {
-			return p.warning(text + ", out of turn")
+			return line{console.Warning, e.Peer, text + ", out of turn" + by}
 		}
-		return text + ", " + p.colour(e.Number, jwtproto.Colour(e.Number)) + " " + e.Step
-	case jwtLab:
-		return fmt.Sprintf("A lab for %s is in %s.\nThe private keys of the groups are in %s: give each group its own, and the secret in %s.",
-			strings.Join(e.Groups, ", "), e.Dir, e.Clients, jwtproto.SecretFolder+"/"+jwtproto.SecretFile)
+		return line{"", e.Peer, text + ", " + p.colour(e.Number, jwtproto.Colour(e.Number)) + " " + e.Step + by}
 	}
-	return logView(p, e)
+	return logLine(p, e)
 }
 
 func transportName(transport string) string {

@@ -7,8 +7,9 @@ import (
 	"sync"
 )
 
-// maxLine is the longest line of standard input, in bytes: no message may be longer.
-const maxLine = 1 << 16
+// maxLine is the longest line of standard input, in bytes: no message may be longer, and
+// no event.
+const maxLine = 1 << 18
 
 // lines reads lines, and gives up waiting for one when a context ends. The reading
 // goroutine begins with the first line that is wanted and stays blocked in the

@@ -5,20 +5,48 @@ import (
 	"strings"
 	"time"
 	"unicode/utf8"
+
+	"gdtls/cmd/gdtls/internal/console"
 )
 
 // logView shows the life of a server, in the four colours of the window of Qt's
 // DTLS server example: errors in crimson, warnings in dark orange, information in
 // dark blue and messages in dark magenta.
-func logView(p palette, e event) string {
-	text := logLine(p, e)
-	if text == "" {
+func logView(p palette, e event) string { return timed(p, logLine(p, e)) }
+
+// timed is a line of a log, with the time; nothing for an empty one.
+func timed(p palette, l line) string {
+	if l.text == "" {
 		return ""
 	}
-	return p.faint(time.Now().Format("15:04:05 ")) + text
+	return p.faint(time.Now().Format("15:04:05 ")) + l.paint(p)
 }
 
-func logLine(p palette, e event) string {
+// line is one of a log.
+type line struct {
+	level console.Level // empty: none, its text is painted as it should be
+	peer  string        // whom it concerns, empty for nobody
+	text  string
+}
+
+// paint gives the whole line in the colour of its level.
+func (l line) paint(p palette) string {
+	text := about(l.peer) + l.text
+	switch l.level {
+	case console.Error:
+		return p.error(text)
+	case console.Warning:
+		return p.warning(text)
+	case console.Info:
+		return p.info(text)
+	case console.Message:
+		return p.datagram(text)
+	}
+	return text
+}
+
+// logLine makes the line of an event; an empty one for what is no event of a server.
+func logLine(p palette, e event) line {
 	switch e := e.(type) {
 	case listening:
 		var with []string
@@ -28,34 +56,36 @@ func logLine(p palette, e event) string {
 		if e.PSK {
 			with = append(with, "a pre-shared key")
 		}
-		return p.info(fmt.Sprintf("listening on %s with %s; Ctrl-C stops", e.Address, strings.Join(with, " and ")))
+		return line{console.Info, "", fmt.Sprintf("listening on %s with %s; Ctrl-C stops", e.Address, strings.Join(with, " and "))}
 	case peerVerified:
-		return p.info(e.Peer + ": verified, handshake begins")
+		return line{console.Info, e.Peer, "verified, handshake begins"}
 	case handshakeDone:
 		if !e.OK {
-			return p.error(e.Peer + ": no connection" + refused(e))
+			return line{console.Error, e.Peer, "no connection" + refused(e)}
 		}
-		return p.info(e.Peer + ": connected, " + strings.Join(negotiated(e, "client"), "; "))
+		return line{console.Info, e.Peer, "connected, " + strings.Join(negotiated(e, "client"), "; ")}
 	case received:
 		if e.Size == 0 {
-			return p.datagram(e.Peer + ": an empty message")
+			return line{console.Message, e.Peer, "an empty message"}
 		}
-		return p.datagram(e.Peer + ": " + messageText(e))
+		return line{console.Message, e.Peer, messageText(e)}
 	case closed:
 		if !e.Clean {
-			return p.warning(e.Peer + ": closed, " + clean(e.Reason))
+			return line{console.Warning, e.Peer, "closed, " + clean(e.Reason)}
 		}
-		return p.info(e.Peer + ": closed, " + e.Reason)
+		return line{console.Info, e.Peer, "closed, " + e.Reason}
 	case warning:
-		return p.warning(about(e.Peer) + clean(e.Message))
+		return line{console.Warning, e.Peer, clean(e.Message)}
 	case failed:
-		return p.error(about(e.Peer) + clean(e.Message))
+		return line{console.Error, e.Peer, clean(e.Message)}
 	case trace:
-		return about(e.Peer) + e.line(p)
+		return line{"", e.Peer, e.line(p)}
+	case consoleOpened:
+		return line{console.Info, "", e.text()}
 	case note:
-		return p.info(e.text)
+		return line{console.Info, "", e.text}
 	}
-	return ""
+	return line{}
 }
 
 func about(peer string) string {

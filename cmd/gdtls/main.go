@@ -5,6 +5,7 @@
 //	gdtls serve --listen ADDR:PORT
 //	gdtls connect ADDR:PORT
 //	gdtls jwt serve|walk|keygen
+//	gdtls console [account add|remove|list]
 //	gdtls cert new|show|verify
 //	gdtls bench throughput|handshake|idle
 //

@@ -206,7 +206,7 @@ var schemas = map[string]object{
 		"key": "", "signature": "", "ca": false, "usages": []any{}, "sha256": ""},
 	"certificate_made": {"ca": "", "new_ca": false, "certificate": "", "key": "", "info": map[string]any{}},
 	"verify":           {"ok": false, "subject": "", "flags": []any{}},
-	"jwt_listening":    {"address": "", "transport": "", "groups": []any{}, "certificate": ""},
+	"jwt_listening":    {"address": "", "transport": "", "groups": []any{}, "states": 0.0, "certificate": ""},
 	"jwt_request": {"peer": "", "transport": "", "group": "", "registration": 0.0, "number": 0.0, "next": 0.0, "step": "",
 		"refusal": ""},
 	"jwt_step": {"group": "", "number": 0.0, "colour": "", "next": 0.0, "sent": 0.0, "rejected": 0.0, "lost": false, "seconds": 0.0},
@@ -215,6 +215,10 @@ var schemas = map[string]object{
 	"jwt_secret": {"kind": "", "name": "", "fingerprint": "", "since": "", "use": ""},
 	"jwt_lab":    {"dir": "", "groups": []any{}, "clients": ""},
 	"trace":      {"peer": "", "kind": "", "seconds": 0.0},
+
+	"console":  {"url": ""},
+	"account":  {"name": "", "file": "", "change": ""},
+	"accounts": {"names": []any{}},
 }
 
 // optional are the members that an event may have, too.
@@ -222,6 +226,7 @@ var optional = map[string]object{
 	"datagram":  {"hex": ""},
 	"listening": {"metrics": ""},
 	"error":     {"peer": ""},
+	"console":   {"login": ""},
 	"warning":   {"peer": ""},
 	"trace": {"messages": []any{}, "bytes": 0.0, "datagrams": 0.0, "repetition": 0.0, "timeout": 0.0, "alert": "", "fatal": false,
 		"received": false, "question": "", "resumed": false, "message": ""},

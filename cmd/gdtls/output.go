@@ -23,6 +23,7 @@ type output struct {
 	view view
 	tags string      // members that every event of it has, as JSON
 	see  func(event) // is told of every event, too; nil: nobody is
+	wait *printQueue // what is printed goes through it; nil: whoever prints waits
 	*sink
 }
 
@@ -61,11 +62,36 @@ func (o *output) tagged(name, value string) *output {
 	return &other
 }
 
-// seen is the output with somebody who is told of its events.
+// seen is the output with one more who is told of its events.
 func (o *output) seen(by func(event)) *output {
 	other := *o
-	other.see = by
+	if before := o.see; before != nil {
+		other.see = func(e event) {
+			before(e)
+			by(e)
+		}
+	} else {
+		other.see = by
+	}
 	return &other
+}
+
+// queued is the output for a server whose peers must not wait for a reader: it prints by
+// a queue, which drops what the reader is too slow for. It must be closed.
+func (o *output) queued() *output {
+	other := *o
+	other.wait = newPrintQueue(func(p printed) { o.write(p.to, p.text) }, func(dropped uint64) printed {
+		e := warning{Message: fmt.Sprintf("%d events were not printed: the reader of this output is too slow", dropped)}
+		return printed{o.stdout, o.show(e)}
+	})
+	return &other
+}
+
+// close prints what a queued output has left.
+func (o *output) close() {
+	if o.wait != nil {
+		o.wait.close()
+	}
 }
 
 // emit tells of an event.
@@ -73,15 +99,23 @@ func (o *output) emit(e event) {
 	if o.see != nil {
 		defer o.see(e)
 	}
+	if text := o.show(e); text != "" {
+		o.write(o.stdout, text)
+	}
+}
+
+// show makes the lines of an event, empty for none.
+func (o *output) show(e event) string {
 	if o.json {
-		if e.name() != "" {
-			o.write(o.stdout, encode(e, o.tags))
+		if e.name() == "" {
+			return ""
 		}
-		return
+		return encode(e, o.tags)
 	}
 	if text := o.view(o.paint, e); text != "" {
-		o.write(o.stdout, text+"\n")
+		return text + "\n"
 	}
+	return ""
 }
 
 // print writes text for people, who may still be typing in the line.
@@ -101,6 +135,10 @@ func (o *output) fail(err error) {
 }
 
 func (o *output) write(w io.Writer, text string) {
+	if o.wait != nil {
+		o.wait.put(printed{w, text})
+		return
+	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	_, _ = io.WriteString(w, text) // a reader that went away is no concern of the connection
@@ -156,6 +194,15 @@ func plainView(p palette, e event) string {
 	switch e := e.(type) {
 	case note:
 		return e.text
+	case consoleOpened:
+		return e.text()
+	case accountChanged:
+		return fmt.Sprintf("%s: account %s %s", e.File, clean(e.Name), e.Change)
+	case accountNames:
+		if len(e.Names) == 0 {
+			return "there are no accounts"
+		}
+		return clean(strings.Join(e.Names, ", "))
 	case warning:
 		return p.warning("! " + clean(e.Message))
 	case failed:

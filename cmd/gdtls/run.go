@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"os"
 	"slices"
 
 	"github.com/alecthomas/kong"
@@ -26,6 +27,7 @@ type grammar struct {
 	Demo    demoCommand    `cmd:"" help:"Show DTLS conversations and walks of the JWT protocol on this machine."`
 	Serve   serveCommand   `cmd:"" help:"Serve DTLS to any number of peers."`
 	Connect connectCommand `cmd:"" help:"Connect to a DTLS server, send to it and print what it answers."`
+	Console consoleCommand `cmd:"" help:"Show in a page what a program tells of itself, and say who may log in there."`
 	JWT     jwtCommand     `cmd:"" name:"jwt" help:"Serve and speak the JWT state-machine protocol."`
 	Cert    certCommand    `cmd:"" help:"Make, show and verify certificates."`
 	Bench   benchCommand   `cmd:"" help:"Measure speed and memory beside others."`
@@ -35,8 +37,10 @@ type grammar struct {
 type environment struct {
 	ctx context.Context // ends by Ctrl-C
 	in  *lines
-	out *output
-	log *slog.Logger
+	// terminal is standard input if a person types there; nil otherwise.
+	terminal *os.File
+	out      *output
+	log      *slog.Logger
 }
 
 // run is the program: it reads the command line, runs the command and gives the
@@ -76,6 +80,9 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		in:  newLines(stdin),
 		out: newOutput(stdout, stderr, g.JSON),
 		log: slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: level})),
+	}
+	if file, ok := stdin.(*os.File); ok && env.in.person {
+		env.terminal = file
 	}
 	err = parsed.Run(env)
 	var usage usageError

@@ -45,6 +45,9 @@ func TestWrongFlags(t *testing.T) {
 		{[]string{"connect", "localhost:1", "--interval", "5"}, "duration"},
 		{[]string{"connect", "localhost:1", "--interval=-5s"}, "--interval must not be negative"},
 		{[]string{"connect", "localhost:1", "--wait=-5s"}, "--wait must not be negative"},
+		{[]string{"serve", "--accounts", "x"}, "for --console"},
+		{[]string{"serve", "--console", "127.0.0.1:0", "--tls-key", "k.pem"}, "--tls-key needs --tls-cert"},
+		{[]string{"serve", "--listen", "127.0.0.1:0", "--psk", "1a", "--console", "0.0.0.0:0"}, "give --tls-cert and --tls-key"},
 		{[]string{"cert", "new", "--days", "0"}, "--days must be at least 1"},
 		{[]string{"cert", "show"}, "gdtls cert show --help"},
 	} {

@@ -19,6 +19,7 @@ type serveCommand struct {
 	Listen string `default:"127.0.0.1:4433" placeholder:"ADDR:PORT" help:"Where to listen; port 0 takes a free one. (default: ${default})"`
 	credentials
 	diagnosis
+	consoleFlags
 	ClientAuth    string        `enum:"none,requested,required" default:"none" placeholder:"none|requested|required" help:"Whether clients are asked for a certificate. (default: ${default})"`
 	Accept        string        `enum:"always,never,flags" default:"flags" placeholder:"always|never|flags" help:"Which client certificates are accepted: all, none, or those in which verification finds no fault. (default: ${default})"`
 	PSKHint       string        `name:"psk-hint" placeholder:"TEXT" help:"Hint that helps clients to choose a key."`
@@ -60,6 +61,17 @@ func (s *serveCommand) Run(env *environment) error {
 		defer srv.metrics.close()
 		srv.out.emit(note{"counters are shown at " + srv.metrics.url()})
 	}
+	view, err := s.open(env, "gdtls serve "+packets.LocalAddr().String(), "", srv.watch)
+	if err != nil {
+		_ = packets.Close()
+		return err
+	}
+	defer view.close()
+	view.tell(srv.out)
+	if view != nil && view.accounts {
+		srv.tokens = view.Bearer()
+	}
+	srv.out = srv.out.seen(srv.watch.publish)
 	base := datagram.New(packets)
 	defer base.Close()
 	env.log.Debug("socket is open", "address", base.LocalAddress())
@@ -77,6 +89,9 @@ func (s *serveCommand) server(env *environment) (*server, error) {
 	host, _, err := net.SplitHostPort(s.Listen)
 	if err != nil {
 		return nil, usagef("--listen wants ADDR:PORT, such as 127.0.0.1:4433 or [::1]:0: %v", err)
+	}
+	if err := s.check(); err != nil {
+		return nil, err
 	}
 	srv := &server{
 		out:      env.out.viewed(logView),
@@ -118,6 +133,10 @@ func (s *serveCommand) server(env *environment) (*server, error) {
 	}
 	if srv.database, err = s.database(); err != nil {
 		return nil, err
+	}
+	if s.Console != "" {
+		srv.watch = newWatch()
+		srv.watched = srv.watch.server("")
 	}
 	srv.authorities, err = s.authorityNames()
 	return srv, err

@@ -12,6 +12,7 @@ import (
 	"gdtls/conn"
 	"gdtls/datagram"
 	"gdtls/serverconn"
+	"gdtls/wsserver"
 )
 
 // How a server answers a message.
@@ -63,6 +64,9 @@ type server struct {
 	trace       bool                        // show what goes on in handshakes
 	keylog      *os.File                    // nil: none
 	metrics     *metrics                    // nil: none
+	watch       *watch                      // for a console; nil: none
+	watched     *watchedPeers
+	tokens      *wsserver.BearerAuthenticator // whose tokens open DTLS, too; nil: nobody's
 }
 
 // serve serves peers that come over base until ctx ends, and then says goodbye to
@@ -74,11 +78,21 @@ func (s *server) serve(ctx context.Context, base *datagram.Socket) error {
 	srv.ConnectInfoMessage(func(text string) { s.log.Debug(text) })
 	srv.ConnectErrorMessage(func(text string) { s.log.Debug(text) }) // told as an event, too
 	srv.ConnectHandshakeFailed(func(c *serverconn.DtlsServerConnection, err error) { s.handshakeFailed(ctx, c, err) })
-	srv.ConnectEncrypted(func(c *serverconn.DtlsServerConnection) { s.out.emit(s.describe(c, true)) })
+	srv.ConnectEncrypted(func(c *serverconn.DtlsServerConnection) {
+		e := s.describe(c, true)
+		s.watched.connected(c, e)
+		s.out.emit(e)
+	})
 	srv.ConnectDatagramReceived(func(peer datagram.Address, _, plainText []byte) {
 		s.out.emit(newReceived(peer.String(), plainText))
 	})
-	srv.ConnectClosed(s.ended)
+	srv.ConnectClosed(func(c *serverconn.DtlsServerConnection, reason error) {
+		s.watched.gone(c)
+		s.ended(ctx, c, reason)
+	})
+	if s.tokens != nil {
+		srv.ConnectPskRequired(s.keyOfToken) // first: --psk may be for any identity
+	}
 	if s.key != nil {
 		srv.ConnectPskRequired(func(a *conn.PreSharedKeyAuthenticator) {
 			if s.identity == "" || s.identity == string(a.Identity()) {
@@ -89,6 +103,7 @@ func (s *server) serve(ctx context.Context, base *datagram.Socket) error {
 	if err := srv.ListenOn(base); err != nil {
 		return err
 	}
+	s.watched.watches(srv)
 	e := listening{Address: base.LocalAddress().String(), PSK: s.key != nil}
 	if s.metrics != nil {
 		s.metrics.watch(srv)
@@ -117,6 +132,7 @@ func (s *server) serve(ctx context.Context, base *datagram.Socket) error {
 
 // configure prepares the connection of a peer whose address is known to be true.
 func (s *server) configure(c *serverconn.DtlsServerConnection) error {
+	s.watched.began(c)
 	s.out.emit(peerVerified{c.PeerAddress().String()})
 	if s.trace {
 		traceTo(s.out, c.DtlsConnection)
@@ -138,8 +154,20 @@ func (s *server) configure(c *serverconn.DtlsServerConnection) error {
 	return nil
 }
 
+// keyOfToken gives the key that belongs to the token of somebody who has logged in at
+// the console, and nobody else one.
+func (s *server) keyOfToken(a *conn.PreSharedKeyAuthenticator) {
+	key, _, err := s.tokens.PSK(a.Identity())
+	if err != nil {
+		s.log.Debug("a peer's identity is that of no token", "error", err)
+		return
+	}
+	a.SetPreSharedKey(key)
+}
+
 // handshakeFailed tells of a peer that did not get in.
 func (s *server) handshakeFailed(ctx context.Context, c *serverconn.DtlsServerConnection, err error) {
+	s.watched.gone(c)
 	peer := c.PeerAddress().String()
 	if ctx.Err() != nil && errors.Is(err, datagram.ErrCancelled) {
 		s.out.emit(closed{Peer: peer, Reason: "the server stops during the handshake"})
@@ -159,11 +187,13 @@ func (s *server) describe(c *serverconn.DtlsServerConnection, ok bool) handshake
 }
 
 // ended tells why a peer is gone.
-func (s *server) ended(c *serverconn.DtlsServerConnection, reason error) {
+func (s *server) ended(ctx context.Context, c *serverconn.DtlsServerConnection, reason error) {
 	peer := c.PeerAddress().String()
 	switch {
 	case errors.Is(reason, io.EOF):
 		s.out.emit(closed{peer, true, "the peer closed the connection"})
+	case errors.Is(reason, datagram.ErrClosed) && ctx.Err() == nil:
+		s.out.emit(closed{peer, true, "the server closed the connection"})
 	case errors.Is(reason, datagram.ErrClosed):
 		s.out.emit(closed{peer, true, "the server stops"})
 	default:

@@ -18,16 +18,6 @@ func (s States) Has(n int) bool { return n/8 < len(s) && s[n/8]&(1<<(n%8)) != 0 
 // add adds a state to a set that has room for it.
 func (s States) add(n int) { s[n/8] |= 1 << (n % 8) }
 
-// full tells whether all of so many states are in the set.
-func (s States) full(states int) bool {
-	for n := range states {
-		if !s.Has(n) {
-			return false
-		}
-	}
-	return true
-}
-
 // What a Walks remembers at most.
 const (
 	maxGroups       = 1000
@@ -111,8 +101,25 @@ func (w *Walks) Advanced(group string, registration int64, number int) {
 		return
 	}
 	m.Reached.add(number)
-	if number == w.states-1 && m.Reached.full(w.states) {
+	if number == w.states-1 {
 		m.Walks++
+	}
+}
+
+// Ended sets how many walks a group has ended, and its members, of before the Walks was
+// made.
+func (w *Walks) Ended(group string, walks int, members map[int64]int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	g := w.group(group)
+	if g == nil {
+		return
+	}
+	g.walks = walks
+	for registration, n := range members {
+		if m := w.member(g, registration); m != nil {
+			m.Walks = n
+		}
 	}
 }
 

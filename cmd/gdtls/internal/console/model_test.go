@@ -36,13 +36,15 @@ func TestWalks(t *testing.T) {
 	said(1, 0, 1)
 	check("on its way", "BLUES last 1 walks 0 | 1 03 0 | 2 00 0")
 	said(2, 2)
-	check("another ends the walk", "BLUES last 2 walks 1 | 1 03 0 | 2 04 0")
+	check("another ends the walk", "BLUES last 2 walks 1 | 1 03 0 | 2 04 1")
 	said(2, 0, 1, 2)
-	check("a walk alone", "BLUES last 2 walks 2 | 1 00 0 | 2 07 1")
+	check("a walk alone", "BLUES last 2 walks 2 | 1 00 0 | 2 07 2")
 	said(7, 3, -1, 1000)
-	check("numbers that are none", "BLUES last 2 walks 2 | 1 00 0 | 2 07 1")
+	check("numbers that are none", "BLUES last 2 walks 2 | 1 00 0 | 2 07 2")
+	w.Ended("BLUES", 9, map[int64]int{1: 4})
+	check("of before", "BLUES last 2 walks 9 | 1 00 4 | 2 07 2")
 	w.Advanced("ADDED", 5, 0)
-	check("somebody new", "ADDED last 0 walks 0 | 5 01 0\nBLUES last 2 walks 2 | 1 00 0 | 2 07 1")
+	check("somebody new", "ADDED last 0 walks 0 | 5 01 0\nBLUES last 2 walks 9 | 1 00 4 | 2 07 2")
 }
 
 func TestWalksAreBounded(t *testing.T) {

@@ -74,5 +74,5 @@ type Group struct {
 type Member struct {
 	Registration int64
 	Reached      States // that it has said in turn since the walk began
-	Walks        int    // that it ended
+	Walks        int    // that came to the final state by it
 }
