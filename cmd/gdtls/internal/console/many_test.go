@@ -82,7 +82,7 @@ func TestThousandViewers(t *testing.T) {
 		<-ready
 	}
 	before := heapOf()
-	const events = 10_000
+	const events = 4000
 	watched := publishTime(s.Events(), "meanwhile", events)
 	s.Events().Publish(Event{Level: Info, Text: last})
 	watching.Wait()
@@ -192,17 +192,20 @@ func TestStop(t *testing.T) {
 	s := serve(t, Config{})
 	w := s.watch(resume)
 	w.next("hello")
-	s.stop()
-	ctx, cancel := context.WithTimeout(t.Context(), limit)
-	defer cancel()
-	for {
-		_, _, err := w.socket.Read(ctx)
-		if err != nil {
-			if code := websocket.CloseStatus(err); code != websocket.StatusGoingAway {
-				t.Errorf("closed with %v (%v)", code, err)
+	code := make(chan websocket.StatusCode, 1)
+	go func() {
+		ctx, cancel := context.WithTimeout(context.Background(), limit)
+		defer cancel()
+		for {
+			if _, _, err := w.socket.Read(ctx); err != nil {
+				code <- websocket.CloseStatus(err)
+				return
 			}
-			break
 		}
+	}()
+	s.stop()
+	if got := <-code; got != websocket.StatusGoingAway {
+		t.Errorf("closed with %v", got)
 	}
 	if _, err := net.DialTimeout("tcp", strings.TrimSuffix(strings.TrimPrefix(s.URL(), "http://"), "/"), limit); err == nil {
 		t.Error("it still listens")
