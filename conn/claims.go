@@ -127,7 +127,7 @@ func (c *claims) try(op operation, wait bool) (bool, error) {
 		}
 		return false, err
 	}
-	if c.active&op.excludes() == 0 {
+	if c.active&op.excludes() == 0 && (op != opClose || c.emitting == 0) {
 		if op&(opRead|opWrite) != 0 && c.phase == phaseNew {
 			return false, errNeedsHandshake
 		}

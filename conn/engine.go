@@ -217,8 +217,8 @@ func (e *DtlsEngine) advance() error {
 		case done:
 			e.complete()
 			return nil
-		case d.signing != nil:
-			<-d.signing.made
+		case d.decision != nil:
+			<-d.decision.found
 		case d.machine.Question() != handshake.AskCertificate:
 			return nil
 		}

@@ -33,7 +33,7 @@ const (
 // damaged: a client with a new hello, a server by waiting for one.
 func (d *driver) beginAgain() bool {
 	a, m := &d.again, d.machine
-	if m == nil || a.listener || !m.MayBeDamage() || a.refused || a.count >= mostAgain || d.ctx.Err() != nil {
+	if m == nil || a.listener || d.asking() || !m.MayBeDamage() || a.refused || a.count >= mostAgain || d.ctx.Err() != nil {
 		return false
 	}
 	why := m.Err().Error()
@@ -45,7 +45,8 @@ func (d *driver) beginAgain() bool {
 	}
 	a.failures[why]++
 	a.count++
-	d.machine, d.signing = nil, nil
+	d.dismiss()
+	d.machine = nil
 	if d.c.role.IsServer() {
 		return true
 	}
@@ -64,14 +65,14 @@ func (d *driver) serve(hello *handshake.VerifiedHello, now time.Time) {
 // peerBeginsAgain tells whether a ClientHello is for another handshake than the one
 // that goes on, and answers it. It takes over once its cookie is right.
 func (d *driver) peerBeginsAgain(bytes []byte, from datagram.Address, now time.Time) bool {
-	if !d.c.role.IsServer() || d.again.listener || !handshake.IsClientHello(bytes) {
+	if !d.c.role.IsServer() || d.again.listener || d.asking() || !handshake.IsClientHello(bytes) {
 		return false
 	}
 	verified, reply := d.verifyHello(bytes, from, now)
 	switch {
 	case verified != nil && verified.Hello.Random != d.again.random && d.again.count < mostAgain:
 		d.again.count++
-		d.signing = nil
+		d.dismiss()
 		d.serve(verified, now)
 		return true
 	case len(reply) > 0 && !handshake.HasRandom(bytes, &d.again.random): // else it is a repetition

@@ -35,7 +35,7 @@ type driver struct {
 	again      again
 	resumption resumption
 	sending    []datagram.OutputMessage // scratch of flush
-	signing    *signing                 // a signature that is being made; nil: none
+	decision   *decision                // of which the answer is looked for; nil: none
 }
 
 // cookies serves all servers of the process that have no listener.
@@ -58,6 +58,7 @@ func (d *driver) run() error {
 	}
 	in := takeInbox(1)
 	defer in.put()
+	defer d.dismiss()
 	for {
 		done, err := d.settle()
 		if err != nil && d.beginAgain() {
@@ -155,28 +156,11 @@ func (d *driver) settle() (bool, error) {
 			d.c.establish(m.Session())
 			return true, nil
 		}
-		switch m.Question() {
-		case handshake.NoQuestion:
+		if m.Question() == handshake.NoQuestion {
 			return false, nil
-		case handshake.AskCertificate:
-			refusal, err := d.judge()
-			if err != nil {
-				return false, err
-			}
-			m.AnswerCertificate(refusal, time.Now())
-		case handshake.AskPSK:
-			identity, key := d.presharedKey()
-			m.AnswerPSK(identity, key, time.Now())
-		case handshake.AskClientCertificate:
-			own, err := d.clientCertificate()
-			if err != nil {
-				return false, err
-			}
-			m.AnswerClientCertificate(own, time.Now())
-		case handshake.AskSignature:
-			if !d.signed() {
-				return false, nil
-			}
+		}
+		if answered, err := d.decide(); !answered || err != nil {
+			return false, err
 		}
 	}
 }
@@ -225,14 +209,14 @@ func (d *driver) receive(in *inbox) error {
 	n := 0
 	if wait != 0 {
 		ctx := d.ctx
-		if d.signing != nil {
-			ctx = d.signing.ctx
+		if d.decision != nil {
+			ctx = d.decision.ctx
 		}
 		var err error
 		n, err = d.c.base.ReceiveMessages(ctx, in.messages, datagram.MsgWaitForOne, wait)
 		switch {
 		case err != nil && ctx != d.ctx && ctx.Err() != nil && d.ctx.Err() == nil:
-			return nil // the signature is made
+			return nil // the answer is there
 		case err != nil && d.ctx.Err() != nil:
 			return datagram.ErrorFromContext(d.ctx) // whatever its cause is
 		case errors.Is(err, datagram.ErrTimedOut):

@@ -59,14 +59,16 @@ func (d *driver) acceptableAgain(saved *handshake.SavedSession) bool {
 		return false
 	}
 	flags, err := c.verifyPeer(d.ctx, chain)
-	if err != nil {
-		return false
-	}
+	return err == nil && d.stillAcceptable(saved, chain, flags)
+}
+
+// stillAcceptable judges what verification has found of the chain today.
+func (d *driver) stillAcceptable(saved *handshake.SavedSession, chain *TlsCertificate, flags TlsCertificateFlags) bool {
 	d.resumption.chain, d.resumption.flags = chain, flags
-	if c.role.IsServer() {
+	if d.c.role.IsServer() {
 		return flags&^TlsCertificateFlags(saved.PeerErrors) == 0
 	}
-	return c.role.Acceptable(flags)
+	return d.c.role.Acceptable(flags)
 }
 
 // keepSession keeps what a client's handshake brought, and forgets a session with

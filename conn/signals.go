@@ -73,9 +73,14 @@ func snapshot[F any](s *signals, list *[]handler[F]) []handler[F] {
 // (G085-G089). On a client it is raised when the certificate is not acceptable
 // under the validation flags; on a server whenever the client shows one, and only
 // an accepting handler makes it acceptable. The first handler that returns true
-// accepts and ends the emission. Handlers run on the goroutine of the handshake and
-// must not call blocking methods of the connection, which fail (G191). They should
-// accept or refuse, not weigh single flags: not every problem is always found.
+// accepts and ends the emission. They should accept or refuse, not weigh single flags:
+// not every problem is always found.
+//
+// Handlers run one after another on a goroutine of their own, and may take their time,
+// such as to ask somebody: the handshake waits for them, and meanwhile hears the peer.
+// After HandshakePatience, or when the peer gives up or the context of the handshake is
+// done, the handshake fails without them. They must not call blocking methods of the
+// connection, which fail (G191).
 func (c *DtlsConnection) ConnectAcceptCertificate(call AcceptCertificateHandler) SignalHandlerID {
 	return connect(&c.signals, &c.signals.accept, call)
 }
@@ -93,7 +98,7 @@ func (c *DtlsConnection) EmitAcceptCertificate(chain *TlsCertificate, errors Tls
 
 // ConnectPskRequired connects a handler that supplies pre-shared keys (as Qt's
 // pskRequired). A connection without one neither offers nor accepts PSK cipher
-// suites.
+// suites. Handlers may take their time, as those of accept-certificate.
 func (c *DtlsConnection) ConnectPskRequired(call PskRequiredHandler) SignalHandlerID {
 	return connect(&c.signals, &c.signals.psk, call)
 }
@@ -139,12 +144,14 @@ func (c *DtlsConnection) Disconnect(id SignalHandlerID) {
 // emitting marks the calling goroutine as one that runs handlers during the
 // handshake; the result ends that.
 func (c *DtlsConnection) emitting() (end func()) {
-	id := goroutineID()
-	set := func(id uint64) {
-		c.claims.mu.Lock()
-		c.claims.emitting = id
-		c.claims.mu.Unlock()
+	cl := &c.claims
+	cl.mu.Lock()
+	cl.emitting = goroutineID()
+	cl.mu.Unlock()
+	return func() {
+		cl.mu.Lock()
+		defer cl.mu.Unlock()
+		cl.emitting = 0
+		cl.wakeWaiting()
 	}
-	set(id)
-	return func() { set(0) }
 }
