@@ -146,6 +146,40 @@ func TestSecrets(t *testing.T) {
 	}
 }
 
+// TestShareEvents has one server tell of what another acknowledges.
+func TestShareEvents(t *testing.T) {
+	store := pgtest.Database(t)
+	dir := newLab(t, "--group", "reds,begin")
+	viewer := startJWT(t, dir, "--store", store, "--share-events")
+	other := startJWT(t, dir, "--store", store, "--share-events")
+	silent := startJWT(t, dir, "--store", store)
+	walk := func(s *running, group string) {
+		t.Helper()
+		if o := gdtls(t, "", "jwt", "walk", s.address, "--dir", dir, "--group", group); o.code != exitOK {
+			t.Fatalf("%s%s", o.stdout, o.stderr)
+		}
+	}
+	for listening := false; !listening; { // until it listens, it is told of nothing
+		walk(other, "begin")
+		select {
+		case e := <-viewer.lines:
+			listening = e.name() == "jwt_remote"
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+	walk(silent, "reds")
+	walk(other, "reds")
+	for n := 0; n < 7; {
+		if e := viewer.wait("jwt_remote"); e["group"] == "REDS" {
+			compare(t, "told", e, object{"seq": 8.0 + float64(n), "registration": 1.0, "number": float64(n), "next": float64((n + 1) % 7)})
+			n++
+		}
+	}
+	if o := gdtls(t, "", "jwt", "serve", "127.0.0.1", "0", dir, "--store", "memory:", "--share-events"); o.code != exitUsage {
+		t.Errorf("in memory: exit code %d, %s", o.code, o.stderr)
+	}
+}
+
 // node is a server in a process of its own.
 type node struct {
 	process *exec.Cmd

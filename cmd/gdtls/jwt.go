@@ -39,6 +39,7 @@ type jwtServe struct {
 	RepliesPerSecond int           `default:"100" placeholder:"N" help:"Error replies that are longer than their request, for each host over UDP; negative: no limit. (default: ${default})"`
 	MaxPeers         int           `default:"10000" placeholder:"N" help:"DTLS peers at once. (default: ${default})"`
 	Store            string        `placeholder:"STORE" help:"Where the state is kept: sqlite:FILE; postgres://user@host/database, which several servers can share; or memory: until the server ends. (default: sqlite:DIR/store/gdtls.sqlite)"`
+	ShareEvents      bool          `help:"Tell the other servers with the same store what this one acknowledges, and tell of what they do."`
 	Strict           bool          `help:"Refuse requests that are older than the last restart of their group."`
 	Logs             string        `placeholder:"DIR" help:"Where the log files go. (default: the lab folder)"`
 	NoLogs           bool          `help:"Write no log files."`
@@ -137,6 +138,13 @@ func (s *jwtServe) Run(env *environment) (err error) {
 	}); err != nil {
 		told.emit(warning{Message: err.Error() + "; changes of groups and keys will not be seen"})
 	}
+	if s.ShareEvents {
+		stop, err := tellRemote(ctx, told, w, config.Store)
+		if err != nil {
+			return err
+		}
+		defer stop()
+	}
 	told.emit(note{"the state is kept in " + address.String()})
 	return server.serve(ctx, told, base, s.Transport)
 }
@@ -146,6 +154,7 @@ func (s *jwtServe) openStore(ctx context.Context, config *jwtproto.Config) (addr
 	if address, err = storeOf(s.Store, s.Dir); err != nil {
 		return address, err
 	}
+	address.events = s.ShareEvents
 	config.Store, err = address.open(ctx)
 	return address, err
 }

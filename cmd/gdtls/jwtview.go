@@ -112,6 +112,8 @@ func jwtLogLine(p palette, e event) line {
 			return line{console.Warning, e.Peer, text + ", out of turn" + by}
 		}
 		return line{"", e.Peer, text + ", " + p.colour(e.Number, jwtproto.Colour(e.Number)) + " " + e.Step + by}
+	case jwtRemote:
+		return e.line(p)
 	}
 	return logLine(p, e)
 }

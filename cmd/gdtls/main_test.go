@@ -212,6 +212,7 @@ var schemas = map[string]object{
 	"jwt_step": {"group": "", "number": 0.0, "colour": "", "next": 0.0, "sent": 0.0, "rejected": 0.0, "lost": false, "seconds": 0.0},
 	"jwt_walk": {"ok": false, "group": "", "server": "", "transport": "", "acknowledged": 0.0, "sent": 0.0, "restarts": 0.0,
 		"seconds": 0.0},
+	"jwt_remote": {"group": "", "seq": 0.0, "registration": 0.0, "number": 0.0, "next": 0.0, "step": ""},
 	"jwt_secret": {"kind": "", "name": "", "fingerprint": "", "since": "", "use": ""},
 	"jwt_lab":    {"dir": "", "groups": []any{}, "clients": ""},
 	"trace":      {"peer": "", "kind": "", "seconds": 0.0},

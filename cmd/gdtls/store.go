@@ -15,8 +15,9 @@ import (
 
 // storeAddress is where the state of a JWT server is kept, as --store names it.
 type storeAddress struct {
-	kind string // memory, sqlite or postgres
-	rest string // what open needs to know
+	kind   string // memory, sqlite or postgres
+	rest   string // what open needs to know
+	events bool   // other servers are told of what is acknowledged, if they can be
 }
 
 // parseStore reads the value of --store.
@@ -24,12 +25,12 @@ func parseStore(text string) (storeAddress, error) {
 	kind, rest, found := strings.Cut(text, ":")
 	switch {
 	case kind == "memory" && rest == "", kind == "sqlite" && rest != "":
-		return storeAddress{kind, rest}, nil
+		return storeAddress{kind: kind, rest: rest}, nil
 	case kind == "postgres" || kind == "postgresql":
 		if !strings.HasPrefix(rest, "//") {
 			return storeAddress{}, usagef("--store postgres: takes an address such as postgres://user@host/database; the password may also come from PGPASSWORD or the file of PGPASSFILE")
 		}
-		return storeAddress{"postgres", rest}, nil
+		return storeAddress{kind: "postgres", rest: rest}, nil
 	case kind == "memory":
 		return storeAddress{}, usagef("--store memory: has no name after it, and not %q", rest)
 	case !found || kind != "sqlite":
@@ -44,7 +45,7 @@ func storeOf(named, dir string) (storeAddress, error) {
 	if named != "" {
 		return parseStore(named)
 	}
-	return storeAddress{"sqlite", filepath.Join(dir, "store", "gdtls.sqlite")}, nil
+	return storeAddress{kind: "sqlite", rest: filepath.Join(dir, "store", "gdtls.sqlite")}, nil
 }
 
 // String is the address as --store takes it, without a password.
@@ -67,7 +68,11 @@ func (a storeAddress) open(ctx context.Context) (jwtproto.Store, error) {
 	case "memory":
 		return jwtproto.NewMemory(), nil
 	case "postgres":
-		return opened(postgres.Open(ctx, a.kind+":"+a.rest))
+		var options []postgres.Option
+		if a.events {
+			options = append(options, postgres.WithEvents())
+		}
+		return opened(postgres.Open(ctx, a.kind+":"+a.rest, options...))
 	}
 	if err := os.MkdirAll(filepath.Dir(a.rest), 0o700); err != nil {
 		return nil, fmt.Errorf("cannot make the folder of the store %s: %w", a, err)

@@ -72,6 +72,7 @@ var readers = map[string]func([]byte) event{
 	trace{}.name():         readAs[trace],
 	jwtListening{}.name():  readJWTListening,
 	jwtRequest{}.name():    readRequest,
+	jwtRemote{}.name():     readRemote,
 }
 
 // readAs reads an event of a type; nil if it is not one.
@@ -102,6 +103,14 @@ func readJWTListening(data []byte) event {
 // readRequest reads a request with a possible number.
 func readRequest(data []byte) event {
 	if e, ok := readAs[jwtRequest](data).(jwtRequest); ok && e.Number >= 0 && e.Number < jwtproto.MaxStates {
+		return e
+	}
+	return nil
+}
+
+// readRemote is readRequest for those that other servers had.
+func readRemote(data []byte) event {
+	if e, ok := readAs[jwtRemote](data).(jwtRemote); ok && e.Number >= 0 && e.Number < jwtproto.MaxStates {
 		return e
 	}
 	return nil
@@ -160,9 +169,16 @@ func (w *toldWatch) note(e event) {
 	case jwtRequest:
 		w.counts.datagrams.Add(1)
 		w.counts.requests.Add(1)
-		if walks := w.walks.Load(); walks != nil && (e.Step == jwtproto.Advanced.String() || e.Step == jwtproto.Restarted.String()) {
-			walks.Advanced(e.Group, e.Registration, e.Number)
-		}
+		w.step(e.Group, e.Registration, e.Number, e.Step)
+	case jwtRemote:
+		w.step(e.Group, e.Registration, e.Number, e.Step)
+	}
+}
+
+// step notes what was acknowledged to a group.
+func (w *toldWatch) step(group string, registration int64, number int, step string) {
+	if walks := w.walks.Load(); walks != nil && (step == jwtproto.Advanced.String() || step == jwtproto.Restarted.String()) {
+		walks.Advanced(group, registration, number)
 	}
 }
 

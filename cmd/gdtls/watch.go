@@ -78,6 +78,9 @@ func (w *watch) groups(ctx context.Context, config jwtproto.Config) error {
 
 // row notes what was acknowledged to a group.
 func (w *watch) row(group string, row jwtproto.Row) {
+	if w == nil {
+		return
+	}
 	if row.Step == jwtproto.Advanced || row.Step == jwtproto.Restarted {
 		w.walks.Advanced(group, row.Registration, row.Number)
 	}
