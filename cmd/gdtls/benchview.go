@@ -127,20 +127,20 @@ func (t idleTable) table(p palette) string {
 }
 
 // table sets rows, of which the first is the heading, in columns: names to the left,
-// numbers to the right.
+// numbers to the right. Cells may be painted.
 func table(p palette, title string, rows [][]string) string {
 	widths := make([]int, len(rows[0]))
 	for _, row := range rows {
 		for i, cell := range row {
-			widths[i] = max(widths[i], len([]rune(cell)))
+			widths[i] = max(widths[i], columns(cell))
 		}
 	}
 	var b strings.Builder
 	b.WriteString("\n" + p.strong(title))
 	for n, row := range rows {
-		line := fmt.Sprintf("  %-*s", widths[0], row[0])
+		line := "  " + row[0] + strings.Repeat(" ", widths[0]-columns(row[0]))
 		for i, cell := range row[1:] {
-			line += fmt.Sprintf("  %*s", widths[i+1], cell)
+			line += "  " + strings.Repeat(" ", widths[i+1]-columns(cell)) + cell
 		}
 		if n == 0 {
 			line = p.faint(line)
@@ -148,6 +148,22 @@ func table(p palette, title string, rows [][]string) string {
 		b.WriteString("\n" + line)
 	}
 	return b.String()
+}
+
+// columns is how many columns a text takes, paint left out.
+func columns(text string) int {
+	n, painting := 0, false
+	for _, r := range text {
+		switch {
+		case r == '\x1b':
+			painting = true
+		case !painting:
+			n++
+		case r == 'm':
+			painting = false
+		}
+	}
+	return n
 }
 
 // grouped writes a number in groups of three digits; a small one with a decimal.

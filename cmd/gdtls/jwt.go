@@ -21,6 +21,10 @@ type jwtCommand struct {
 	Walk   jwtWalk          `cmd:"" help:"Walk through the states as a member of a group."`
 	Keygen jwtKeygen        `cmd:"" help:"Make a lab folder: groups, key pairs and a secret."`
 	Secret jwtSecretCommand `cmd:"" help:"Show and change the secrets that servers share."`
+
+	Status  jwtStatus  `cmd:"" help:"Show how far groups and members are."`
+	History jwtHistory `cmd:"" help:"Show the accepted requests of a group."`
+	Export  jwtExport  `cmd:"" help:"Print everything that a server has kept, as JSON lines."`
 }
 
 // jwtServe is "gdtls jwt serve".

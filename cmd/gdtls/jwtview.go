@@ -127,10 +127,7 @@ func transportName(transport string) string {
 
 // jwtWalkView shows the states as they turn.
 func jwtWalkView(terminal bool) view {
-	on, off := "■", "□"
-	if !terminal {
-		on, off = "#", "-"
-	}
+	on, off := rainbowMarks(terminal)
 	return func(p palette, e event) string {
 		switch e := e.(type) {
 		case jwtStep:
@@ -148,19 +145,35 @@ func jwtWalkView(terminal bool) view {
 	}
 }
 
-// draw is the rainbow as far as it is, and what was said.
-func (s jwtStep) draw(p palette, on, off string) string {
+// rainbowMarks are what states are drawn with that are reached, and that are not.
+func rainbowMarks(terminal bool) (on, off string) {
+	if terminal {
+		return "■", "□"
+	}
+	return "#", "-"
+}
+
+// rainbowBar draws the states up to the last one that was reached, -1 for none.
+func rainbowBar(p palette, last, states int, on, off string) string {
 	const most = 60 // columns
 	var bar strings.Builder
-	for n := range min(s.states, most) {
-		state := n * s.states / min(s.states, most)
-		if state <= s.Number && !s.Lost {
+	for n := range min(states, most) {
+		if state := n * states / min(states, most); state <= last {
 			bar.WriteString(p.colour(state, on))
 		} else {
 			bar.WriteString(p.faint(off))
 		}
 	}
-	text := fmt.Sprintf("%s  %d %s", bar.String(), s.Number, p.colour(s.Number, s.Colour))
+	return bar.String()
+}
+
+// draw is the rainbow as far as it is, and what was said.
+func (s jwtStep) draw(p palette, on, off string) string {
+	reached := s.Number
+	if s.Lost {
+		reached = -1
+	}
+	text := fmt.Sprintf("%s  %d %s", rainbowBar(p, reached, s.states, on, off), s.Number, p.colour(s.Number, s.Colour))
 	if s.Lost {
 		return text + p.warning(fmt.Sprintf(" not taken: the server wants %d, the walk begins anew", s.Next))
 	}
