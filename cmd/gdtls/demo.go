@@ -34,7 +34,7 @@ type demoCommand struct {
 	Once      bool   `help:"Show it once and end; otherwise the servers stay up, and it is repeated until Ctrl-C."`
 	Console   string `default:"127.0.0.1:0" placeholder:"ADDR:PORT" help:"Where the console is shown, by HTTP, unless --once; port 0 takes a free one. (default: ${default})"`
 	NoConsole bool   `help:"Show no console."`
-	Data      string `placeholder:"DIR" help:"Keep the certificates and keys here, and use those that are here. (default: a temporary directory)"`
+	Data      string `placeholder:"DIR" help:"Keep the certificates, keys and states here, and use those that are here. (default: a temporary directory)"`
 }
 
 // Run shows it.
@@ -73,7 +73,7 @@ func (d *demoCommand) Run(env *environment) error {
 			return err
 		}
 	}
-	jwt, err := newDemoJWT(files, out, env.log)
+	jwt, err := newDemoJWT(files, d.Data != "", out, env.log)
 	if err != nil {
 		return err
 	}

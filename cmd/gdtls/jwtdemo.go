@@ -50,15 +50,20 @@ func (w demoWalk) title() string {
 type demoJWT struct {
 	dir     string // lab folder
 	lab     *jwtproto.Lab
+	store   storeAddress
 	files   *demoFiles
 	out     *output
 	log     *slog.Logger
 	address string
 }
 
-// newDemoJWT makes the lab folder, or takes that of an earlier run.
-func newDemoJWT(files *demoFiles, out *output, log *slog.Logger) (*demoJWT, error) {
-	d := &demoJWT{dir: filepath.Join(files.dir, "lab"), files: files, out: out, log: log}
+// newDemoJWT makes the lab folder, or takes that of an earlier run. If the folder is kept,
+// so is the state.
+func newDemoJWT(files *demoFiles, kept bool, out *output, log *slog.Logger) (*demoJWT, error) {
+	d := &demoJWT{dir: filepath.Join(files.dir, "lab"), store: storeAddress{kind: "memory"}, files: files, out: out, log: log}
+	if kept {
+		d.store = labStore(d.dir)
+	}
 	if _, err := os.Stat(filepath.Join(d.dir, jwtproto.GroupsFile)); errors.Is(err, fs.ErrNotExist) {
 		var groups []jwtproto.NewGroup
 		for _, w := range demoWalks {
@@ -79,7 +84,18 @@ func newDemoJWT(files *demoFiles, out *output, log *slog.Logger) (*demoJWT, erro
 
 // start starts the server.
 func (d *demoJWT) start(ctx context.Context, running *sync.WaitGroup, w *watch) error {
-	config := jwtproto.Config{Lab: d.lab, Certificate: d.files.server, Logger: d.log, Observe: w.answered}
+	store, err := d.store.open(ctx)
+	if err != nil {
+		return err
+	}
+	if err := d.serve(ctx, running, w, store); err != nil {
+		return errors.Join(err, store.Close())
+	}
+	return nil
+}
+
+func (d *demoJWT) serve(ctx context.Context, running *sync.WaitGroup, w *watch, store jwtproto.Store) error {
+	config := jwtproto.Config{Lab: d.lab, Store: store, Certificate: d.files.server, Logger: d.log, Observe: w.answered}
 	if err := w.groups(ctx, config); err != nil {
 		return err
 	}
@@ -100,8 +116,9 @@ func (d *demoJWT) start(ctx context.Context, running *sync.WaitGroup, w *watch) 
 	d.address = base.LocalAddress().String()
 	running.Go(func() {
 		defer base.Close()
-		defer server.Close()
-		if err := server.Serve(ctx, base, jwtproto.Both); err != nil {
+		err := server.Serve(ctx, base, jwtproto.Both)
+		server.Close()
+		if err = errors.Join(err, store.Close()); err != nil {
 			d.out.fail(fmt.Errorf("JWT server: %w", err))
 		}
 	})

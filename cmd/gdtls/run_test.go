@@ -163,6 +163,9 @@ func TestDemo(t *testing.T) {
 	if again, _ := os.ReadFile(dir + "/ca.pem"); string(again) != string(ca) {
 		t.Error("the second demonstration replaced the CA of the first")
 	}
+	for _, g := range gdtls(t, "", "jwt", "status", "--json", dir+"/lab").only("jwt_group") {
+		compare(t, "what both demonstrations kept", g, object{"completed": 2.0, "rows": 14.0})
+	}
 }
 
 func text(v any) string { s, _ := v.(string); return s }

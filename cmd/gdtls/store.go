@@ -39,13 +39,18 @@ func parseStore(text string) (storeAddress, error) {
 	return storeAddress{}, usagef("--store sqlite: needs the name of a file after it")
 }
 
-// storeOf is the store that is named, or else that of a lab folder. That one has a folder
-// of its own, since the lab folder is watched, and would be at each commit.
+// storeOf is the store that is named, or else that of a lab folder.
 func storeOf(named, dir string) (storeAddress, error) {
 	if named != "" {
 		return parseStore(named)
 	}
-	return storeAddress{kind: "sqlite", rest: filepath.Join(dir, "store", "gdtls.sqlite")}, nil
+	return labStore(dir), nil
+}
+
+// labStore is the store of a lab folder. It has a folder of its own, since the lab folder
+// is watched, and would be at each commit.
+func labStore(dir string) storeAddress {
+	return storeAddress{kind: "sqlite", rest: filepath.Join(dir, "store", "gdtls.sqlite")}
 }
 
 // String is the address as --store takes it, without a password.
