@@ -15,6 +15,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -188,14 +189,14 @@ type node struct {
 	log     bytes.Buffer
 }
 
-// startNode starts a server and waits until it listens.
-func startNode(t *testing.T, dir, store string) *node {
+// startNode starts a server at a port, 0 for a free one, and waits until it listens.
+func startNode(t *testing.T, dir, store string, port int) *node {
 	t.Helper()
 	program, err := binary()
 	if err != nil {
 		t.Fatal(err)
 	}
-	n := &node{process: exec.Command(program, "--json", "jwt", "serve", "127.0.0.1", "0", dir, "--store", store, "--no-logs", "--transport", "udp", "--checks-per-second=-1")}
+	n := &node{process: exec.Command(program, "--json", "jwt", "serve", "127.0.0.1", strconv.Itoa(port), dir, "--store", store, "--no-logs", "--transport", "udp", "--checks-per-second=-1")}
 	n.process.Stderr = &n.log
 	out, err := n.process.StdoutPipe()
 	if err != nil {
@@ -318,7 +319,7 @@ func TestCluster(t *testing.T) {
 	var nodes []*node
 	var servers []datagram.Address
 	for range 3 {
-		n := startNode(t, dir, store)
+		n := startNode(t, dir, store, 0)
 		nodes, servers = append(nodes, n), append(servers, n.address)
 	}
 	var count atomic.Int64
