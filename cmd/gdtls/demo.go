@@ -25,6 +25,8 @@ const (
 	demoDays     = 30
 	demoPause    = 5 * time.Second // between rounds
 	demoPatience = 10 * time.Second
+	demoMembers  = 3                      // of each group
+	demoStep     = 150 * time.Millisecond // between the states of a walk that is watched
 )
 
 var demoKey = []byte{0x1a, 0x2b, 0x3c, 0x4d, 0x5e, 0x6f}
@@ -134,7 +136,7 @@ func (d *demoCommand) round(ctx context.Context, env *environment, out *output, 
 		}
 	}
 	var err error
-	e.Walks, err = jwt.walk(ctx, round == 1)
+	e.Walks, err = jwt.walk(ctx, round)
 	switch {
 	case err != nil && env.ctx.Err() != nil && !d.Once:
 		return nil

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"time"
 
 	"gdtls/clientconn"
 	"gdtls/conn"
@@ -66,8 +67,12 @@ func newDemoJWT(files *demoFiles, kept bool, out *output, log *slog.Logger) (*de
 	}
 	if _, err := os.Stat(filepath.Join(d.dir, jwtproto.GroupsFile)); errors.Is(err, fs.ErrNotExist) {
 		var groups []jwtproto.NewGroup
+		var members []int64
+		for i := range demoMembers {
+			members = append(members, int64(i+1))
+		}
 		for _, w := range demoWalks {
-			groups = append(groups, jwtproto.NewGroup{Name: w.group, Members: []int64{1, 2, 3}, RSA: w.rsa, PSK: w.show == "psk"})
+			groups = append(groups, jwtproto.NewGroup{Name: w.group, Members: members, RSA: w.rsa, PSK: w.show == "psk"})
 		}
 		if err := jwtproto.CreateLab(d.dir, groups); err != nil {
 			return nil, err
@@ -125,9 +130,18 @@ func (d *demoJWT) serve(ctx context.Context, running *sync.WaitGroup, w *watch, 
 	return nil
 }
 
-// walk has all groups walk once, the first time drawn. It gives the groups that did.
-func (d *demoJWT) walk(ctx context.Context, drawn bool) (walked []string, err error) {
-	out := d.out.viewed(faultsView)
+// walk has all groups walk once, each time by another member; the first time drawn, later
+// so slowly that it can be watched. It gives the groups that did.
+func (d *demoJWT) walk(ctx context.Context, round int) (walked []string, err error) {
+	drawn := round == 1
+	out := d.out.viewed(faultsView).seen(func(e event) {
+		if _, ok := e.(jwtStep); ok {
+			select {
+			case <-time.After(demoStep):
+			case <-ctx.Done():
+			}
+		}
+	})
 	if drawn {
 		out = d.out.viewed(jwtWalkView(d.out.terminal))
 		out.emit(note{"\n" + d.out.paint.strong("By signed claims: three groups walk through the states of the JWT server on "+d.address+", one port for UDP and DTLS.")})
@@ -136,7 +150,7 @@ func (d *demoJWT) walk(ctx context.Context, drawn bool) (walked []string, err er
 		if drawn {
 			out.emit(note{"\n" + w.title()})
 		}
-		if err := d.walkOne(ctx, out, w); err != nil {
+		if err := d.walkOne(ctx, out, w, int64(1+(round-1)%demoMembers)); err != nil {
 			return walked, fmt.Errorf("the walk of %s failed: %w", w.title(), err)
 		}
 		walked = append(walked, w.group)
@@ -144,8 +158,8 @@ func (d *demoJWT) walk(ctx context.Context, drawn bool) (walked []string, err er
 	return walked, nil
 }
 
-func (d *demoJWT) walkOne(ctx context.Context, out *output, w demoWalk) error {
-	command := jwtWalk{Group: w.group, Dir: d.dir, Show: w.show, Patience: demoPatience}
+func (d *demoJWT) walkOne(ctx context.Context, out *output, w demoWalk, member int64) error {
+	command := jwtWalk{Group: w.group, Registration: member, Dir: d.dir, Show: w.show, Patience: demoPatience}
 	walker, psk, err := command.client()
 	if err != nil {
 		return err

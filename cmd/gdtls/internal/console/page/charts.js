@@ -7,29 +7,32 @@ const kept = 300; // samples
 const width = 300; // in units of the drawing: one for each sample
 const height = 90;
 
-/** What is drawn: lines is what each has of a sample. */
+/** The median and the 99th percentile of how long something took. */
+function took(what) {
+  return [
+    { name: "median", of: (s) => s.latencies?.[what]?.p50 },
+    { name: "p99", of: (s) => s.latencies?.[what]?.p99 },
+  ];
+}
+
+/** What is drawn: lines is what each has of a sample, needed whether it is shown at all. */
 const charts = [
-  { title: "Datagrams", unit: "/s", show: count, lines: () => [{ name: "datagrams", of: (s) => s.datagrams }] },
-  { title: "Requests", unit: "/s", show: count, needed: (s) => s.requests > 0, lines: () => [{ name: "requests", of: (s) => s.requests }] },
-  { title: "Handshakes", unit: "/s", show: count, lines: () => [{ name: "handshakes", of: (s) => s.handshakes }] },
-  { title: "Drops", unit: "/s", show: count, lines: () => [{ name: "drops", of: (s) => s.drops }] },
-  {
-    title: "Latency", unit: "", show: milliseconds, lines: (samples) => {
-      const kinds = new Set(samples.flatMap((s) => Object.keys(s.latencies ?? {})));
-      return [...kinds].sort().flatMap((kind) => [
-        { name: `${kind} median`, of: (s) => s.latencies?.[kind]?.p50 },
-        { name: `${kind} p99`, of: (s) => s.latencies?.[kind]?.p99 },
-      ]);
-    },
-  },
+  { title: "Datagrams", unit: "/s", show: count, lines: [{ name: "datagrams", of: (s) => s.datagrams }] },
+  { title: "Requests", unit: "/s", show: count, needed: (s) => s.requests > 0, lines: [{ name: "requests", of: (s) => s.requests }] },
+  { title: "Handshakes", unit: "/s", show: count, needed: (s, shows) => shows.peers || s.handshakes > 0, lines: [{ name: "handshakes", of: (s) => s.handshakes }] },
+  { title: "Drops", unit: "/s", show: count, lines: [{ name: "drops", of: (s) => s.drops }] },
+  { title: "Time of handshakes", unit: "", show: milliseconds, needed: (s) => s.latencies?.handshake, lines: took("handshake") },
+  { title: "Time of answers", unit: "", show: milliseconds, needed: (s) => s.latencies?.answer, lines: took("answer") },
 ];
 
 export class Charts {
   #samples = [];
   #figures = [];
+  #shows = {};
   #draw = onFrame(() => this.#drawAll());
 
   begin(shows) {
+    this.#shows = shows;
     byId("charts").hidden = !shows.samples;
     if (this.#figures.length === 0) {
       this.#figures = charts.map((chart) => new Figure(chart));
@@ -49,7 +52,7 @@ export class Charts {
 
   #drawAll() {
     for (const figure of this.#figures) {
-      figure.draw(this.#samples);
+      figure.draw(this.#samples, this.#shows);
     }
   }
 }
@@ -61,8 +64,10 @@ class Figure {
   #top = make("span", "axis");
   #svg = draw("svg", { viewBox: `0 0 ${width} ${height}`, preserveAspectRatio: "none", role: "img" });
   #mark = draw("line", { class: "mark", y1: 0, y2: height, visibility: "hidden" });
-  #paths = [];
+  #area = draw("path", { class: "area" });
+  #paths;
   #samples = [];
+  #shows = {};
   #said = 0;
   #pointed = -1; // where the pointer is, in units of the drawing
 
@@ -77,8 +82,13 @@ class Figure {
     for (const y of [0.25, 0.5, 0.75]) {
       this.#svg.append(draw("line", { class: "grid", x1: 0, x2: width, y1: height * y, y2: height * y }));
     }
-    this.#svg.append(this.#mark);
-    this.element.append(caption, plot, this.#legend);
+    this.#paths = chart.lines.map((_, i) => draw("path", { class: `line line-${i}` }));
+    this.#svg.append(this.#area, ...this.#paths, this.#mark);
+    this.element.append(caption, plot);
+    if (chart.lines.length > 1) {
+      this.#legend.append(...chart.lines.map((l, i) => make("li", `key line-${i}`, l.name)));
+      this.element.append(this.#legend);
+    }
     plot.addEventListener("pointermove", (e) => {
       const box = plot.getBoundingClientRect();
       this.#point((e.clientX - box.left) / box.width * width);
@@ -86,41 +96,22 @@ class Figure {
     plot.addEventListener("pointerleave", () => this.#point(-1));
   }
 
-  draw(samples) {
+  draw(samples, shows) {
     this.#samples = samples;
-    const needed = this.#chart.needed;
-    this.element.hidden = needed !== undefined && !samples.some(needed);
-    const lines = this.#chart.lines(samples);
-    while (this.#paths.length < lines.length) {
-      const i = this.#paths.length;
-      const area = i === 0 ? draw("path", { class: "area" }) : null;
-      const line = draw("path", { class: `line line-${i}` });
-      this.#svg.insertBefore(line, this.#mark);
-      if (area) {
-        this.#svg.insertBefore(area, line);
-      }
-      this.#paths.push({ area, line });
-    }
+    this.#shows = shows;
+    const { lines, needed } = this.#chart;
+    this.element.hidden = needed !== undefined && !samples.some((s) => needed(s, shows));
     const top = round(Math.max(0, ...lines.flatMap((l) => samples.map((s) => l.of(s) ?? 0))));
     setText(this.#top, this.#chart.show(top) + this.#chart.unit);
     lines.forEach((l, i) => {
-      const { area, line } = this.#paths[i];
-      const path = trace(samples, l.of, top);
-      line.setAttribute("d", path.line);
-      line.classList.toggle("sparse", path.sparse);
-      area?.setAttribute("d", lines.length === 1 ? path.area : "");
+      const { line, area, sparse } = trace(samples, l.of, top);
+      this.#paths[i].setAttribute("d", line);
+      this.#paths[i].classList.toggle("sparse", sparse);
+      if (lines.length === 1) {
+        this.#area.setAttribute("d", area);
+      }
     });
-    this.#drawLegend(lines);
     this.#read(lines, top);
-  }
-
-  #drawLegend(lines) {
-    if (lines.length < 2) {
-      return;
-    }
-    if (this.#legend.childElementCount !== lines.length) {
-      this.#legend.replaceChildren(...lines.map((l, i) => make("li", `key line-${i}`, l.name)));
-    }
   }
 
   /** Shows the value that is pointed at, or the last one. */
@@ -144,7 +135,7 @@ class Figure {
     this.#mark.setAttribute("visibility", x < 0 ? "hidden" : "visible");
     this.#mark.setAttribute("x1", x);
     this.#mark.setAttribute("x2", x);
-    this.draw(this.#samples);
+    this.draw(this.#samples, this.#shows);
   }
 }
 
