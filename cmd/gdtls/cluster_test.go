@@ -403,5 +403,11 @@ func TestCluster(t *testing.T) {
 	if repeats == 0 {
 		t.Error("no request came twice")
 	}
+	if o := gdtls(t, "", "--json", "jwt", "export", "--store", store); len(o.only("jwt_row")) != groups*walks*7 {
+		t.Errorf("%d rows are exported; %s", len(o.only("jwt_row")), o.stderr)
+	}
+	if o := gdtls(t, "", "jwt", "status", "--store", store); o.code != exitOK || !strings.Contains(o.stdout, names[groups-1]) {
+		t.Errorf("status: %s%s", o.stdout, o.stderr)
+	}
 	t.Logf("%d acknowledgements, %d of requests that had come before", count.Load(), repeats)
 }

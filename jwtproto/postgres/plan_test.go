@@ -26,7 +26,7 @@ func TestPlans(t *testing.T) {
 		{"find", findTokens, "'{}'", "Index Cond: (token = ANY ($1))"},
 		{"repeats", addRepeats, "'{}', '{}', '{}'", "Index Cond: ((grp = n.grp) AND (seq = n.seq))"},
 		{"update", updateGroups, "'{}'" + strings.Repeat(", '{}'", 10), "Index Cond: (id = n.id)"},
-		{"history", selectHistory, "'', 0, 1", "Index Cond: ((grp = g.id) AND (seq > $2))"},
+		{"history", selectHistory, "'', 0, 1", "AND (seq > $2))"},
 	} {
 		if _, err := c.Exec(t.Context(), "PREPARE "+test.name+" AS "+test.statement); err != nil {
 			t.Fatal(err)
@@ -43,8 +43,8 @@ func TestPlans(t *testing.T) {
 			}
 			plan = append(plan, line)
 		}
-		if text := strings.Join(plan, "\n"); !strings.Contains(text, test.want) || strings.Contains(text, "Join Filter") {
-			t.Errorf("the plan of %s does not have %q:\n%s", test.name, test.want, text)
+		if text := strings.Join(plan, "\n"); !strings.Contains(text, test.want) || strings.Contains(text, "Join Filter") || test.name == "history" && strings.Contains(text, "Sort") {
+			t.Errorf("the plan of %s does not have %q, or has more:\n%s", test.name, test.want, text)
 		}
 	}
 }
