@@ -30,8 +30,8 @@ const (
 	timestampLayout = "2006-01-02T15:04:05.000000-07:00"
 )
 
-// replyClaims are the claims of a reply: of an acknowledgement with ID and Next, of an
-// error reply with Response.
+// replyClaims are the claims of a reply as a client reads them: of an acknowledgement with
+// ID and Next, of an error reply with Response.
 type replyClaims struct {
 	Issuer    string `json:"iss"`
 	Subject   string `json:"sub"`
@@ -44,31 +44,26 @@ type replyClaims struct {
 	Response  string `json:"response,omitempty"`
 }
 
-// acknowledgement makes the claims of the answer to an accepted request.
-func acknowledgement(group string, id RequestID, next int, now time.Time) replyClaims {
-	c := newReply(group, now)
-	c.ID, c.Next = id.String(), &next
-	return c
+// answer is what a reply says.
+type answer struct {
+	now     time.Time
+	subject string
+
+	// Of an acknowledgement.
+	id   RequestID
+	next int
+
+	why Refusal // of an error reply
 }
 
-// refusal makes the claims of the answer to a refused one.
-func refusal(why Refusal, now time.Time) replyClaims {
-	c := newReply(noSubject, now)
-	c.Response = errorPrefix + string(why)
-	return c
+// acknowledgement is the answer to an accepted request.
+func acknowledgement(group string, id RequestID, next int, now time.Time) answer {
+	return answer{now: now, subject: group, id: id, next: next}
 }
 
-// newReply has what all replies have. Its times are floored, so that no client whose
-// clock agrees sees one from the future.
-func newReply(subject string, now time.Time) replyClaims {
-	return replyClaims{
-		Issuer:    Audience,
-		Subject:   subject,
-		Token:     newTokenID(),
-		Issued:    now.Unix(),
-		Expires:   now.Add(replyLife).Unix(),
-		Timestamp: now.UTC().Truncate(time.Microsecond).Format(timestampLayout),
-	}
+// refusal is the answer to a refused one.
+func refusal(why Refusal, now time.Time) answer {
+	return answer{now: now, subject: noSubject, why: why}
 }
 
 // newTokenID makes a jti: 128 random bits in hexadecimal.
@@ -96,11 +91,11 @@ func hmacKey(secret []byte) []byte {
 	return append(make([]byte, 0, max(len(secret), 32)), secret...)[:max(len(secret), 32)]
 }
 
-// seal signs a reply. It has at most maxReply bytes, since a group's name is short and all
-// else has a fixed length.
-func (s sealer) seal(claims replyClaims) []byte {
+// seal makes a reply and signs it. It has at most maxReply bytes, since a group's name is
+// short and all else has a fixed length.
+func (s sealer) seal(a answer) []byte {
 	var room [maxReply]byte
-	payload := claims.append(room[:0])
+	payload := a.append(room[:0])
 	encoding := base64.RawURLEncoding
 	token := make([]byte, 0, len(replyHeader)+encoding.EncodedLen(len(payload))+1+encoding.EncodedLen(sha256.Size))
 	token = encoding.AppendEncode(append(token, replyHeader...), payload)
@@ -113,29 +108,32 @@ func (s sealer) seal(claims replyClaims) []byte {
 	return token
 }
 
-// append appends the claims as JSON.
-func (c *replyClaims) append(b []byte) []byte {
+// append appends the claims as JSON. Times are floored, so that no client whose clock
+// agrees sees one from the future.
+func (a *answer) append(b []byte) []byte {
+	var token [16]byte
+	rand.Read(token[:]) // never fails
 	b = append(b, `{"iss":"`...)
-	b = append(b, c.Issuer...)
+	b = append(b, Audience...)
 	b = append(b, `","sub":"`...)
-	b = append(b, c.Subject...)
+	b = append(b, a.subject...)
 	b = append(b, `","jti":"`...)
-	b = append(b, c.Token...)
+	b = hex.AppendEncode(b, token[:])
 	b = append(b, `","iat":`...)
-	b = strconv.AppendInt(b, c.Issued, 10)
+	b = strconv.AppendInt(b, a.now.Unix(), 10)
 	b = append(b, `,"exp":`...)
-	b = strconv.AppendInt(b, c.Expires, 10)
+	b = strconv.AppendInt(b, a.now.Add(replyLife).Unix(), 10)
 	b = append(b, `,"otp_timestamp":"`...)
-	b = append(b, c.Timestamp...)
-	if c.Next != nil {
+	b = a.now.UTC().AppendFormat(b, timestampLayout) // which cuts what is below a microsecond
+	if a.why == accepted {
 		b = append(b, `","id_request":"`...)
-		b = append(b, c.ID...)
+		b = hex.AppendEncode(b, a.id[:])
 		b = append(b, `","next_number":`...)
-		b = strconv.AppendInt(b, int64(*c.Next), 10)
+		b = strconv.AppendInt(b, int64(a.next), 10)
 		return append(b, '}')
 	}
-	b = append(b, `","response":"`...)
-	b = append(b, c.Response...)
+	b = append(b, `","response":"`+errorPrefix...)
+	b = append(b, a.why...)
 	return append(b, `"}`...)
 }
 

@@ -284,11 +284,11 @@ func (s *Server) acknowledge(j job, row Row) {
 }
 
 // tell lets everybody know about an answer, and the client last.
-func (s *Server) tell(e Event, subject string, j job, claims replyClaims) {
+func (s *Server) tell(e Event, subject string, j job, a answer) {
 	if s.config.Observe != nil {
 		s.config.Observe(e)
 	}
-	token := s.config.Lab.current.Load().sealer.seal(claims)
+	token := s.config.Lab.current.Load().sealer.seal(a)
 	s.config.Logs.response(e.Time, subject, token)
 	s.post(reply{j.peer.outlet, j.peer.address, token})
 	s.leave(j)

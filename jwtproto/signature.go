@@ -23,7 +23,7 @@ type token struct {
 	signed *jose.JSONWebSignature // nil for one with a usual header, which has the rest:
 
 	algorithm jose.SignatureAlgorithm
-	input     []byte // header and payload as they came: what is signed
+	digest    [sha256.Size]byte // of header and payload as they came, which are signed
 	signature []byte
 }
 
@@ -108,21 +108,16 @@ var compactBytes = func() (kinds [256]byte) {
 // parseUsual takes a token apart whose header ends at first. It keeps nothing of text.
 func parseUsual(text []byte, first int, algorithm jose.SignatureAlgorithm) (token, Refusal) {
 	last := bytes.LastIndexByte(text, '.')
-	room := append(make([]byte, 0, 2*len(text)), text[:last]...)
-	t := token{algorithm: algorithm, input: room}
-	room, err := base64.RawURLEncoding.AppendDecode(room, text[first+1:last])
+	room, err := base64.RawURLEncoding.AppendDecode(make([]byte, 0, len(text)-first), text[first+1:last])
 	if err != nil {
 		return token{}, DecodeFailed
 	}
-	t.payload = room[last:]
 	end := len(room)
 	room, err = base64.RawURLEncoding.AppendDecode(room, text[last+1:])
 	if err != nil {
 		return token{}, DecodeFailed
 	}
-	t.signature = room[end:]
-	t.payload = t.payload[:len(t.payload):len(t.payload)]
-	return t, accepted
+	return token{algorithm: algorithm, digest: sha256.Sum256(text[:last]), payload: room[:end:end], signature: room[end:]}, accepted
 }
 
 // isSignedBy reports whether the owner of the key signed the token, by the algorithm that
@@ -132,17 +127,16 @@ func (t *token) isSignedBy(key crypto.PublicKey) bool {
 		_, err := t.signed.Verify(key) // takes only an algorithm that fits
 		return err == nil
 	}
-	digest := sha256.Sum256(t.input)
 	switch key := key.(type) {
 	case *rsa.PublicKey:
-		return t.algorithm == jose.RS256 && rsa.VerifyPKCS1v15(key, crypto.SHA256, digest[:], t.signature) == nil
+		return t.algorithm == jose.RS256 && rsa.VerifyPKCS1v15(key, crypto.SHA256, t.digest[:], t.signature) == nil
 	case *ecdsa.PublicKey:
 		const half = 32 // bytes of each of the two numbers (RFC 7518 3.4)
 		if t.algorithm != jose.ES256 || len(t.signature) != 2*half {
 			return false
 		}
 		r, s := new(big.Int).SetBytes(t.signature[:half]), new(big.Int).SetBytes(t.signature[half:])
-		return ecdsa.Verify(key, digest[:], r, s)
+		return ecdsa.Verify(key, t.digest[:], r, s)
 	}
 	return false
 }
