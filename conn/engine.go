@@ -119,7 +119,8 @@ func (e *DtlsEngine) misplaced(what string) *EngineError {
 // started by it (Q020). Trouble with the peer's certificate is PeerVerification (Q022);
 // while it is not settled by ResumeHandshake or AbortHandshake the peer waits. Any
 // other failure is TlsFatal and ends the engine, in state HandshakeNotStarted (Q021):
-// for another try make a new one. A private key that takes its time holds up the call.
+// for another try make a new one. A private key or a handler that takes its time holds
+// up the call.
 func (e *DtlsEngine) DoHandshake(data []byte) error {
 	switch e.state {
 	case HandshakeNotStarted:

@@ -95,21 +95,33 @@ func TestTicketTimes(t *testing.T) {
 }
 
 func TestSavedSessionEncoding(t *testing.T) {
-	saved := savedSession(t)
-	encoded, err := saved.marshal()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for n := range len(encoded) {
-		if _, ok := unmarshalSaved(encoded[:n]); ok {
-			t.Fatalf("%d bytes of %d were accepted", n, len(encoded))
+	for _, host := range hosts {
+		saved := savedSession(t)
+		if host != "" {
+			saved.host = []byte(host)
 		}
-	}
-	for _, at := range []int{0, 1, 3} { // format, protocol version, suite
-		changed := bytes.Clone(encoded)
-		changed[at] ^= 0x55
-		if _, ok := unmarshalSaved(changed); ok {
-			t.Errorf("accepted with byte %d changed", at)
+		encoded, err := saved.marshal()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if again, ok := unmarshalSaved(encoded); !ok || !reflect.DeepEqual(again, saved) {
+			t.Errorf("became %+v, was %+v", again, saved)
+		}
+		for n := range len(encoded) {
+			if _, ok := unmarshalSaved(encoded[:n]); ok {
+				t.Fatalf("%d bytes of %d were accepted", n, len(encoded))
+			}
+		}
+		version := 1
+		if host != "" {
+			version += 1 + len(host)
+		}
+		for _, at := range []int{0, version, version + 2} { // format, protocol version, suite
+			changed := bytes.Clone(encoded)
+			changed[at] ^= 0x55
+			if _, ok := unmarshalSaved(changed); ok {
+				t.Errorf("accepted with byte %d changed", at)
+			}
 		}
 	}
 }
