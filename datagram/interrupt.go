@@ -15,8 +15,9 @@ var past = time.Unix(1, 0)
 // The registration with a context stays from call to call while the same Done
 // channel comes, so that a loop over one context allocates nothing. It may fire
 // after its call has ended. The rule that makes this harmless: a call arms
-// first and looks at its context afterwards, and when it is woken by a deadline
-// without its own reason, it arms and waits again.
+// first and looks at its context afterwards, and at whatever else it may be woken
+// for; and when it is woken by a deadline without its own reason, it arms and waits
+// again.
 type interrupt struct {
 	setDeadline func(time.Time) error
 	// early says that a deadline of an earlier call may stay if it comes before that

@@ -55,7 +55,8 @@ type patience struct {
 }
 
 // begin prepares the wait that an attempt in vain needs, and reports whether there
-// may be one. A call that need not wait does not pay for this.
+// may be one. A call that need not wait does not pay for this. What may have come
+// between the attempt and begin without a word to the poller is to be looked at again.
 func (p *patience) begin() bool {
 	p.side.arm(p.ctx, p.deadline)
 	p.ended = p.ctx.Err() != nil
@@ -84,7 +85,10 @@ var (
 
 func newBatch[M InputMessage | OutputMessage](move func(*sysCall, uintptr, []M, MsgFlags) (int, error)) *batch[M] {
 	b := &batch[M]{move: move}
-	b.attempt = func(fd uintptr) bool { return b.run(fd) || !b.patience.begin() }
+	b.attempt = func(fd uintptr) bool {
+		// What another call has taken from the kernel meanwhile woke nobody before begin.
+		return b.run(fd) || !b.patience.begin() || b.call.offload.pending() && b.run(fd)
+	}
 	b.once = func(fd uintptr) { b.run(fd) }
 	return b
 }
@@ -290,7 +294,9 @@ type glance struct {
 
 func newGlance() *glance {
 	g := new(glance)
-	g.attempt = func(fd uintptr) bool { return g.look(fd) || !g.patience.begin() }
+	g.attempt = func(fd uintptr) bool {
+		return g.look(fd) || !g.patience.begin() || g.offload.pending() && g.look(fd)
+	}
 	g.once = func(fd uintptr) { g.look(fd) }
 	return g
 }
