@@ -1,6 +1,7 @@
 package wsserver
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -370,6 +371,48 @@ func TestCloseTellsClients(t *testing.T) {
 	}
 	dial(t, address, nil)
 	accept(t, s)
+}
+
+// slowHijack takes over a connection only when it may.
+type slowHijack struct {
+	http.ResponseWriter
+	begun chan<- struct{}
+	may   <-chan struct{}
+}
+
+func (h slowHijack) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	close(h.begun)
+	<-h.may
+	return http.NewResponseController(h.ResponseWriter).Hijack()
+}
+
+// Who is let in while Close begins is told goodbye, too.
+func TestCloseWaitsForUpgrades(t *testing.T) {
+	s := NewWebSocketServer(anybody, Config{})
+	begun, may := make(chan struct{}), make(chan struct{})
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s.ServeHTTP(slowHijack{w, begun, may}, r)
+	}))
+	defer server.Close()
+	seen := make(chan error, 1)
+	go func() {
+		c, _, err := websocket.Dial(context.Background(), server.URL, nil)
+		if err == nil {
+			_, _, err = c.Read(context.Background())
+		}
+		seen <- err
+	}()
+	within(t, "the upgrade", begun)
+	closed := make(chan error, 1)
+	go func() { closed <- s.Close(testContext(t)) }()
+	waitFor(t, "Close begins", func() bool { return s.accepting() != nil })
+	close(may)
+	if err := within(t, "goodbye", seen); CloseStatus(err) != StatusGoingAway {
+		t.Errorf("the client saw %v", err)
+	}
+	if err := within(t, "Close", closed); err != nil {
+		t.Error(err)
+	}
 }
 
 func TestListenFails(t *testing.T) {
