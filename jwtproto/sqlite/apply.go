@@ -10,31 +10,43 @@ import (
 )
 
 // Apply keeps a batch in one transaction. ctx says how long it may wait for its turn.
-func (s *Store) Apply(ctx context.Context, rules jwtproto.Rules, batch *jwtproto.Batch) ([]jwtproto.Outcome, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	switch {
-	case s.closed:
-		return nil, jwtproto.ErrStoreClosed
-	case s.readOnly:
-		return nil, errReadOnly
-	}
-	outcomes, err := s.apply(ctx, rules, batch)
+func (s *Store) Apply(ctx context.Context, rules jwtproto.Rules, batch *jwtproto.Batch) (outcomes []jwtproto.Outcome, err error) {
+	err = s.write(ctx, func(w *writer) (err error) {
+		outcomes, err = w.apply(rules, batch, s.keep)
+		return err
+	})
 	if err != nil {
-		return nil, s.file.explain("cannot write to", err)
+		return nil, err
 	}
 	return outcomes, nil
 }
 
-// apply connects if that has to be. After an error the next batch has a new connection: it
+// write has something written in one transaction. ctx says how long it may wait for its
+// turn.
+func (s *Store) write(ctx context.Context, do func(*writer) error) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.closed:
+		return jwtproto.ErrStoreClosed
+	case s.readOnly:
+		return errReadOnly
+	}
+	if err := s.transact(ctx, do); err != nil {
+		return s.file.explain("cannot write to", err)
+	}
+	return nil
+}
+
+// transact connects if that has to be. After an error the next one has a new connection: it
 // may be another file by then.
-func (s *Store) apply(ctx context.Context, rules jwtproto.Rules, batch *jwtproto.Batch) (outcomes []jwtproto.Outcome, err error) {
+func (s *Store) transact(ctx context.Context, do func(*writer) error) (err error) {
 	if err := ctx.Err(); err != nil {
-		return nil, err
+		return err
 	}
 	if s.writer == nil {
 		if s.writer, err = connect(ctx, &s.file); err != nil {
-			return nil, err
+			return err
 		}
 	}
 	w := s.writer
@@ -42,9 +54,9 @@ func (s *Store) apply(ctx context.Context, rules jwtproto.Rules, batch *jwtproto
 		if !retriable(err) {
 			s.drop()
 		}
-		return nil, err
+		return err
 	}
-	outcomes, err = w.apply(rules, batch, s.keep)
+	err = do(w)
 	if err == nil {
 		err = w.end(`COMMIT`)
 	}
@@ -54,9 +66,8 @@ func (s *Store) apply(ctx context.Context, rules jwtproto.Rules, batch *jwtproto
 	if err != nil {
 		_ = w.end(`ROLLBACK`) // closing does so, too
 		s.drop()
-		return nil, err
 	}
-	return outcomes, nil
+	return err
 }
 
 // drop gives up the connection.

@@ -11,12 +11,15 @@ import (
 	"gdtls/jwtproto/storetest"
 )
 
-func TestStore(t *testing.T) {
-	storetest.Run(t, storetest.Kind{Shared: true, New: func(t testing.TB) func() (jwtproto.Store, error) {
-		path := filepath.Join(t.TempDir(), "gdtls.sqlite")
-		return func() (jwtproto.Store, error) { return sqlite.Open(context.Background(), path) }
-	}})
-}
+// kind is how stores are opened: each test has a file.
+var kind = storetest.Kind{Shared: true, New: func(t testing.TB) func() (jwtproto.Store, error) {
+	path := filepath.Join(t.TempDir(), "gdtls.sqlite")
+	return func() (jwtproto.Store, error) { return sqlite.Open(context.Background(), path) }
+}}
+
+func TestStore(t *testing.T) { storetest.Run(t, kind) }
+
+func TestSecrets(t *testing.T) { storetest.RunSecrets(t, kind) }
 
 // What is to be kept of a long history depends on the tokens in it.
 func TestRows(t *testing.T) {
