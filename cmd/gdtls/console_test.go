@@ -3,6 +3,8 @@ package main
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -14,6 +16,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/coder/websocket"
 )
 
 const testPassword = "correct horse"
@@ -121,9 +125,10 @@ func TestAccountsAreReadAgain(t *testing.T) {
 
 // pageOf is a client that talks to a console as its page does.
 type pageOf struct {
-	t      *testing.T
-	url    string
-	client *http.Client
+	t       *testing.T
+	url     string
+	client  *http.Client
+	cookies []*http.Cookie // that were set
 }
 
 func newPage(t *testing.T, url string) *pageOf {
@@ -134,7 +139,7 @@ func newPage(t *testing.T, url string) *pageOf {
 	}
 	transport := &http.Transport{}
 	t.Cleanup(transport.CloseIdleConnections)
-	return &pageOf{t, strings.TrimSuffix(url, "/"), &http.Client{Jar: jar, Transport: transport, Timeout: limit}}
+	return &pageOf{t: t, url: strings.TrimSuffix(url, "/"), client: &http.Client{Jar: jar, Transport: transport, Timeout: limit}}
 }
 
 func (p *pageOf) post(path, body string, into any) int {
@@ -150,6 +155,7 @@ func (p *pageOf) post(path, body string, into any) int {
 		p.t.Fatal(err)
 	}
 	defer answer.Body.Close()
+	p.cookies = append(p.cookies, answer.Cookies()...)
 	text, err := io.ReadAll(answer.Body)
 	if err != nil {
 		p.t.Fatal(err)
@@ -199,8 +205,27 @@ func TestTokenOpensDTLS(t *testing.T) {
 			t.Errorf("%s: let in", name)
 		}
 	}
+	ctx, cancel := context.WithTimeout(t.Context(), limit)
+	defer cancel()
+	stay := make(chan outcome, 1)
+	stdin, typing := io.Pipe()
+	defer typing.Close()
+	go func() {
+		stay <- gdtlsWith(ctx, t, stdin, "connect", server.address, "--psk", grant.Key, "--psk-identity", grant.Identity, "--json")
+	}()
+	if _, err := io.WriteString(typing, "I stay\n"); err != nil {
+		t.Fatal(err)
+	}
+	for e := server.wait("datagram"); e["text"] != "I stay"; e = server.wait("datagram") {
+	}
 	if status := p.post("/logout", "{}", nil); status != http.StatusNoContent {
 		t.Errorf("logout: %d", status)
+	}
+	for e := server.wait("closed"); e["reason"] != "the server closed the connection"; e = server.wait("closed") {
+	}
+	_ = typing.Close()
+	if o := <-stay; o.one(t, "closed")["clean"] != true {
+		t.Errorf("who was there at the logout: %s", o.stdout)
 	}
 	if o := connect(grant.Identity, grant.Key, "500ms"); o.code == 0 {
 		t.Error("let in after logout")
@@ -383,4 +408,106 @@ func TestLinkIsNotPublished(t *testing.T) {
 	if n := w.hub.Last(); n != 1 {
 		t.Errorf("%d events", n)
 	}
+}
+
+// With a certificate the console speaks HTTPS, and its cookie goes no other way.
+func TestConsoleByTLS(t *testing.T) {
+	server := startServer(t, "--console", "127.0.0.1:0", "--tls-cert", file("server.pem"), "--tls-key", file("server-key.pem"))
+	opened := server.seen[slices.IndexFunc(server.seen, func(e object) bool { return e.name() == "console" })]
+	if !strings.HasPrefix(text(opened["url"]), "https://") {
+		t.Fatalf("the console is %v", opened)
+	}
+	ca, err := os.ReadFile(file("ca.pem"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(ca)
+	p := newPage(t, text(opened["url"]))
+	p.client.Transport.(*http.Transport).TLSClientConfig = &tls.Config{RootCAs: roots}
+	_, ticket, _ := strings.Cut(text(opened["login"]), "#ticket=")
+	if status := p.post("/login/once", fmt.Sprintf(`{"ticket":%q}`, ticket), nil); status != http.StatusOK {
+		t.Errorf("the link: %d", status)
+	}
+	if status := p.post("/session", "{}", nil); status != http.StatusOK {
+		t.Errorf("the session: %d", status)
+	}
+	if len(p.cookies) != 1 || !p.cookies[0].Secure || !p.cookies[0].HttpOnly || p.cookies[0].SameSite != http.SameSiteStrictMode {
+		t.Errorf("cookies %v", p.cookies)
+	}
+}
+
+// A peer is listed with what it sent, and closed from the page.
+func TestPeersOnConsole(t *testing.T) {
+	server := startServer(t, "--psk", "1a2b3c4d", "--console", "127.0.0.1:0")
+	opened := server.seen[slices.IndexFunc(server.seen, func(e object) bool { return e.name() == "console" })]
+	_, ticket, _ := strings.Cut(text(opened["login"]), "#ticket=")
+	p := newPage(t, text(opened["url"]))
+	var grant struct{ Token string }
+	if status := p.post("/login/once", fmt.Sprintf(`{"ticket":%q}`, ticket), &grant); status != http.StatusOK {
+		t.Fatalf("the link: %d", status)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), limit)
+	defer cancel()
+	stdin, typing := io.Pipe()
+	defer typing.Close()
+	stay := make(chan outcome, 1)
+	go func() {
+		stay <- gdtlsWith(ctx, t, stdin, "connect", server.address, "--psk", "1a2b3c4d", "--psk-identity", "alice", "--json")
+	}()
+	if _, err := io.WriteString(typing, "hello\n"); err != nil {
+		t.Fatal(err)
+	}
+	server.wait("datagram")
+
+	c, _, err := websocket.Dial(ctx, p.url+"/ws", &websocket.DialOptions{HTTPClient: p.client, HTTPHeader: http.Header{"Authorization": {"Bearer " + grant.Token}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.CloseNow()
+	c.SetReadLimit(1 << 20)
+	say := func(text string) {
+		if err := c.Write(ctx, websocket.MessageText, []byte(text)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	say(`{"type":"resume"}`)
+	for closed := false; !closed; {
+		_, message, err := c.Read(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var frame struct {
+			Type, Error string
+			Peers       []struct {
+				ID       int
+				Identity string
+				State    string
+				BytesIn  int `json:"bytes_in"`
+				BytesOut int `json:"bytes_out"`
+			}
+		}
+		if err := json.Unmarshal(message, &frame); err != nil {
+			t.Fatalf("%s: %v", message, err)
+		}
+		switch frame.Type {
+		case "peers":
+			if len(frame.Peers) == 1 && frame.Peers[0].BytesOut > 0 {
+				if got := frame.Peers[0]; got.Identity != "alice" || got.State != peerConnected || got.BytesIn != len("hello") {
+					t.Errorf("%+v", got)
+				}
+				say(fmt.Sprintf(`{"type":"close","id":%d}`, frame.Peers[0].ID))
+			}
+		case "done":
+			closed = true
+			if frame.Error != "" {
+				t.Error(frame.Error)
+			}
+		}
+	}
+	if e := server.wait("closed"); e["reason"] != "the server closed the connection" || e["clean"] != true {
+		t.Errorf("%v", e)
+	}
+	_ = typing.Close()
+	<-stay
 }

@@ -92,6 +92,7 @@ func (s *server) serve(ctx context.Context, base *datagram.Socket) error {
 	})
 	if s.tokens != nil {
 		srv.ConnectPskRequired(s.keyOfToken) // first: --psk may be for any identity
+		defer s.tokens.Disconnect(s.tokens.ConnectRevoked(s.closeRevoked))
 	}
 	if s.key != nil {
 		srv.ConnectPskRequired(func(a *conn.PreSharedKeyAuthenticator) {
@@ -152,6 +153,19 @@ func (s *server) configure(c *serverconn.DtlsServerConnection) error {
 		c.SetPskIdentityHint([]byte(s.hint))
 	}
 	return nil
+}
+
+// closeRevoked closes the peers that came by the token of a login that is over.
+func (s *server) closeRevoked(string) {
+	for _, c := range s.watched.connections() {
+		if _, _, err := s.tokens.PSK(c.PskIdentity()); errors.Is(err, wsserver.ErrRevokedToken) {
+			go func() {
+				closing, cancel := context.WithTimeout(context.Background(), closingTime)
+				defer cancel()
+				_ = c.Close(closing) // it is gone, told or not
+			}()
+		}
+	}
 }
 
 // keyOfToken gives the key that belongs to the token of somebody who has logged in at

@@ -31,7 +31,7 @@ func (w *watch) server(name string) *watchedPeers {
 	if w == nil {
 		return nil
 	}
-	p := &watchedPeers{watch: w, name: name, live: map[*serverconn.DtlsServerConnection]*watchedPeer{}}
+	p := &watchedPeers{watch: w, name: name, live: map[*serverconn.DtlsServerConnection]*console.Peer{}}
 	w.peers = append(w.peers, p)
 	return p
 }

@@ -27,12 +27,7 @@ type watchedPeers struct {
 	server atomic.Pointer[serverconn.DtlsServer] // nil before it listens
 
 	mu   sync.Mutex
-	live map[*serverconn.DtlsServerConnection]*watchedPeer
-}
-
-// watchedPeer is what is known of a peer without asking its connection.
-type watchedPeer struct {
-	shown console.Peer // without its counters
+	live map[*serverconn.DtlsServerConnection]*console.Peer // without their counters
 }
 
 // watches has the server's counters counted from now on.
@@ -47,7 +42,7 @@ func (p *watchedPeers) began(c *serverconn.DtlsServerConnection) {
 	if p == nil {
 		return
 	}
-	peer := &watchedPeer{console.Peer{ID: peerIDs.Add(1), Server: p.name, Address: c.PeerAddress().String(), State: peerShakes, Since: time.Now()}}
+	peer := &console.Peer{ID: peerIDs.Add(1), Server: p.name, Address: c.PeerAddress().String(), State: peerShakes, Since: time.Now()}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.live[c] = peer
@@ -64,8 +59,8 @@ func (p *watchedPeers) connected(c *serverconn.DtlsServerConnection, e handshake
 	if peer == nil {
 		return
 	}
-	p.watch.handshakes.Add(time.Since(peer.shown.Since))
-	connected(&peer.shown, e)
+	p.watch.handshakes.Add(time.Since(peer.Since))
+	connected(peer, e)
 }
 
 // connected fills in what a handshake has told of a peer.
@@ -103,7 +98,7 @@ func (p *watchedPeers) list(peers []console.Peer) []console.Peer {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for c, peer := range p.live {
-		shown := peer.shown
+		shown := *peer
 		s := c.Stats()
 		shown.MessagesIn, shown.MessagesOut = s.Received, s.Sent
 		shown.BytesIn, shown.BytesOut = s.ReceivedBytes, s.SentBytes
@@ -118,11 +113,24 @@ func (p *watchedPeers) find(id uint64) *serverconn.DtlsServerConnection {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for c, peer := range p.live {
-		if peer.shown.ID == id {
+		if peer.ID == id {
 			return c
 		}
 	}
 	return nil
+}
+
+// connections are those of all peers that are connected.
+func (p *watchedPeers) connections() []*serverconn.DtlsServerConnection {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var all []*serverconn.DtlsServerConnection
+	for c, peer := range p.live {
+		if peer.State == peerConnected {
+			all = append(all, c)
+		}
+	}
+	return all
 }
 
 // closePeer closes the connection with a peer, which is told goodbye.

@@ -421,3 +421,44 @@ func TestPlain(t *testing.T) {
 		}
 	}
 }
+
+// What a viewer commands may be anything.
+func FuzzCommand(f *testing.F) {
+	for _, seed := range []string{
+		`{"type":"peers","filter":"x","sort":"bytes","limit":7}`, `{"type":"close","id":1}`, `{"type":"resume","event":-1}`, `[]`, `{"type":`, ``,
+	} {
+		f.Add([]byte(seed), []byte(seed))
+	}
+	s := serve(f, Config{Source: Source{
+		Peers:     func() []Peer { return []Peer{{ID: 1, Address: "192.0.2.1:5"}} },
+		ClosePeer: func(context.Context, uint64) error { return nil },
+	}})
+	f.Fuzz(func(t *testing.T, first, second []byte) {
+		commands := make(chan []byte, 3)
+		commands <- first
+		commands <- second
+		close(commands)
+		ctx, cancel := context.WithTimeout(context.Background(), limit)
+		defer cancel()
+		if err := s.Console.watch(ctx, "somebody", said(commands)); err == nil || ctx.Err() != nil {
+			t.Errorf("the viewer has not ended: %v", err)
+		}
+	})
+}
+
+// said is a stream with what a viewer says, and an end.
+type said chan []byte
+
+func (s said) Read(context.Context) ([]byte, error) {
+	if message, ok := <-s; ok {
+		return message, nil
+	}
+	return nil, io.EOF
+}
+
+func (said) Write(_ context.Context, message []byte) error {
+	if !json.Valid(message) {
+		return fmt.Errorf("not JSON: %s", message)
+	}
+	return nil
+}
