@@ -18,11 +18,11 @@ import (
 // else. Nothing is kept, and nothing is allocated before the ticket has opened.
 func (s *Sessions) VerifyHello(datagram, host []byte, now time.Time) *VerifiedHello {
 	rec, f, ok := wholeHello(datagram)
-	if !ok || len(host) == 0 || s.asksAlways() {
+	if !ok || len(host) == 0 {
 		return nil
 	}
 	ticket, ok := ticketWithoutCookie(f.data)
-	if !ok {
+	if !ok || s.asksAlways() {
 		return nil
 	}
 	saved := s.open(ticket, now)
