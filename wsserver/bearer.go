@@ -1,6 +1,7 @@
 package wsserver
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -71,13 +72,9 @@ func NewBearerAuthenticator(ctx context.Context, config BearerConfig) (*BearerAu
 	if config.Keys == nil {
 		return nil, errors.New("wsserver: a BearerAuthenticator needs Keys, such as NewKeys makes")
 	}
-	for field, value := range map[*string]string{
-		&config.Issuer: DefaultIssuer, &config.Audience: DefaultAudience, &config.CookieName: DefaultCookieName,
-	} {
-		if *field == "" {
-			*field = value
-		}
-	}
+	config.Issuer = cmp.Or(config.Issuer, DefaultIssuer)
+	config.Audience = cmp.Or(config.Audience, DefaultAudience)
+	config.CookieName = cmp.Or(config.CookieName, DefaultCookieName)
 	if !isID(config.CookieName, 64) {
 		return nil, fmt.Errorf("wsserver: %q is no name of a cookie: it has letters, digits, - and _", config.CookieName)
 	}

@@ -57,18 +57,19 @@ const closeTime = 5 * time.Second
 // it, since Read answers pings and sees that the client has gone: without it the
 // connection is given up after a while. Messages may be written by several goroutines.
 type Connection struct {
+	// Constant after the upgrade.
 	server  *WebSocketServer
 	address netip.Addr
 	socket  *websocket.Conn
 	wire    net.Conn // below socket
-	done    chan struct{}
 
-	mu       sync.Mutex
+	done chan struct{} // closed by end
+
+	mu       sync.Mutex // guards what follows
 	identity Identity
-	ended    bool        // done is closed
-	cause    error       // why the server has ended it; nil if it did not
-	taken    bool        // by the application
-	waiting  *time.Timer // until it is taken; then nil
+	ended    bool        // the wire is closed
+	cause    error       // why the server ends it; nil if it does not
+	waiting  *time.Timer // until the application takes it; nil before begin and then
 	expiry   *time.Timer // nil if the login does not end, or before begin
 }
 
@@ -140,7 +141,7 @@ func (c *Connection) take() bool {
 	if c.ended || c.waiting == nil || !c.waiting.Stop() {
 		return false
 	}
-	c.waiting, c.taken = nil, true
+	c.waiting = nil
 	c.server.working.Go(c.keepAlive)
 	return true
 }
@@ -215,9 +216,11 @@ func (c *Connection) keepAlive() {
 		}
 		ctx, cancel := context.WithTimeout(context.Background(), every)
 		err := c.socket.Ping(ctx)
+		if ctx.Err() != nil {
+			c.setCause(errNoAnswer)
+		}
 		cancel()
 		if err != nil {
-			c.setCause(errNoAnswer)
 			c.abort()
 			return
 		}
@@ -279,7 +282,7 @@ func CloseStatus(err error) StatusCode { return websocket.CloseStatus(err) }
 
 // Renew makes the connection last as long as a further token of the same person, which
 // the client has sent over it, in whatever message the application defines for that. An
-// error leaves the connection as it is.
+// error leaves the connection as it is; it is net.ErrClosed if that has ended.
 func (c *Connection) Renew(token string) error {
 	r, ok := c.server.authenticator.(renewer)
 	if !ok {
@@ -291,7 +294,7 @@ func (c *Connection) Renew(token string) error {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.ended {
+	if c.ended || c.cause != nil {
 		return net.ErrClosed
 	}
 	c.identity = identity

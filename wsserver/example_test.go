@@ -134,7 +134,9 @@ func ExampleBearerAuthenticator_PSK() {
 			a.SetPreSharedKey(key)
 		}
 	})
+	arrived := make(chan struct{})
 	server.ConnectEncrypted(func(c *serverconn.DtlsServerConnection) {
+		defer close(arrived)
 		// Only now it is certain who it is.
 		if _, who, err := bearer.PSK(c.PskIdentity()); err == nil {
 			fmt.Println("server:", who.Name, "is there")
@@ -166,6 +168,7 @@ func ExampleBearerAuthenticator_PSK() {
 	if err := client.Handshake(ctx); err != nil {
 		log.Fatal(err)
 	}
+	<-arrived
 	if err := client.Close(ctx); err != nil {
 		log.Fatal(err)
 	}

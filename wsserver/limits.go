@@ -56,8 +56,8 @@ const (
 
 // Limits are those of a listener's TCP connections. An address is an IPv4 address, or the
 // /64 of an IPv6 address. A stranger is a connection that has not become a WebSocket
-// connection. What is beyond a limit is closed at once, and counted. The zero value is
-// useful.
+// connection. What is beyond a limit is closed at once, and counted. Clients without an IP
+// address, such as those of a Unix socket, count as one address. The zero value is useful.
 type Limits struct {
 	// ConnectionsPerSecond and ConnectionBurst are how many connections an address may
 	// open. 0: DefaultConnectionsPerSecond and DefaultConnectionBurst;

@@ -47,7 +47,8 @@ type WebSocketServer struct {
 }
 
 // NewWebSocketServer makes a server that lets in whom authenticator lets in; nil lets
-// in nobody. It does not listen yet.
+// in nobody. It does not listen yet. An authenticator that tells of revocations refers to
+// the server from then on.
 func NewWebSocketServer(authenticator Authenticator, config Config) *WebSocketServer {
 	config = config.normal()
 	if authenticator == nil {
