@@ -395,6 +395,35 @@ func TestCookieOfAnotherServer(t *testing.T) {
 	}
 }
 
+// TestHandshakeUnderWay replaces a pre-shared key while a handshake with the old one is
+// under way, which succeeds; the next one with it does not.
+func TestHandshakeUnderWay(t *testing.T) {
+	v := &vault{}
+	lab := testLab(t)
+	_, server := startServer(t, Config{Lab: lab, Store: vaultStore{NewMemory(), v}}, DTLS)
+	to := relay(t, func(n int, _ []byte) datagram.Address {
+		if n == 2 { // after both hellos: what ends the handshake
+			v.put(t, PSKSecret, "BLUES", strings.Repeat("b", minPSK))
+			eventually(t, "the new psk", func() bool { _, psk, _ := lab.Group("BLUES"); return !bytes.Equal(psk, testPSK) })
+		}
+		return server
+	})
+	if got := says(ask(dialDTLS(t, to, usePSK("BLUES")))(t, blueToken(claimsFor("BLUES", 0)))); got != "1" {
+		t.Errorf("answer %s", got)
+	}
+	c, err := clientconn.NewDtlsClientConnection(dialUDP(t, server), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.SetSessionCache(nil)
+	usePSK("BLUES")(c)
+	ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond) // the client tries again for seconds
+	defer cancel()
+	if err := c.Handshake(ctx); err == nil {
+		t.Error("the old psk is good for another handshake")
+	}
+}
+
 // TestSessionOfAnotherServer resumes a session at a server that was not there when it
 // began, after the key has been rotated.
 func TestSessionOfAnotherServer(t *testing.T) {

@@ -44,9 +44,9 @@ func (s *Store) apply(ctx context.Context, rules jwtproto.Rules, batch *jwtproto
 			}
 		case hasState(err, serializationFailure, deadlockDetected):
 			time.Sleep(rand.N(conflictPause))
-		case errors.As(err, &lost) && !fresh:
-			// The database was away since the connection was used last, and so are the
-			// other ones.
+		case (errors.As(err, &lost) || hasState(err, readOnlyTransaction)) && !fresh:
+			// The database was away since the connection was used last, or is a standby
+			// now, and so it is for the other ones.
 			s.pool.Reset()
 			fresh = true
 		default:

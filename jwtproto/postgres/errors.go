@@ -13,21 +13,22 @@ import (
 const (
 	serializationFailure = "40001"
 	deadlockDetected     = "40P01"
+	readOnlyTransaction  = "25006"
 )
 
 // advice is what to do about errors, by their state.
 var advice = map[string]string{
-	"08P01": "is there a pooler between that shares transactions? It must share sessions",
-	"25006": "the server is a standby; name the primary server, or all of them with target_session_attrs=read-write",
-	"28000": "see the server's pg_hba.conf",
-	"28P01": "check user and password in the address, or in the file of PGPASSFILE",
-	"3D000": "createdb makes a database",
-	"42501": "make the user the owner: ALTER DATABASE name OWNER TO user, or CREATE SCHEMA gdtls AUTHORIZATION user",
-	"53100": "make room on the server's disk",
-	"53300": "raise the server's max_connections, or lower pool_max_conns in the address",
-	"55P03": "another server holds the rows; it lets go within seconds",
-	"57014": "the database took too long, or another server held the rows",
-	"57P03": "the server is starting or stopping",
+	"08P01":             "is there a pooler between that shares transactions? It must share sessions",
+	readOnlyTransaction: "the server is a standby; name the primary server, or all of them with target_session_attrs=read-write",
+	"28000":             "see the server's pg_hba.conf",
+	"28P01":             "check user and password in the address, or in the file of PGPASSFILE",
+	"3D000":             "createdb makes a database",
+	"42501":             "make the user the owner: ALTER DATABASE name OWNER TO user, or CREATE SCHEMA gdtls AUTHORIZATION user",
+	"53100":             "make room on the server's disk",
+	"53300":             "raise the server's max_connections, or lower pool_max_conns in the address",
+	"55P03":             "another server holds the rows; it lets go within seconds",
+	"57014":             "the database took too long, or another server held the rows",
+	"57P03":             "the server is starting or stopping",
 }
 
 // explain makes an error tell what could not be done and what may help. An error of the

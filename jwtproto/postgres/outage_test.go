@@ -214,3 +214,26 @@ func TestHungServer(t *testing.T) {
 		t.Errorf("afterwards: %+v, %v", o, err)
 	}
 }
+
+// TestStandby has the connections of a Store lead to a server that only reads, as after a
+// failover, and new ones to one that writes.
+func TestStandby(t *testing.T) {
+	s := openStore(t, pgtest.Database(t))
+	now := time.Unix(1_800_000_000, 0)
+	apply(t, s, said("REDS", 0, now))
+	readOnly := func(c *Store) {
+		t.Helper()
+		if _, err := c.pool.Exec(t.Context(), "SET default_transaction_read_only = on"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	readOnly(s)
+	if o := apply(t, s, said("REDS", 1, now)); o[0].Row.Next != 2 {
+		t.Errorf("outcome %+v", o)
+	}
+	always := openStore(t, pgtest.Database(t))
+	execute(t, always.pool.Config().ConnString(), "DO $$BEGIN EXECUTE 'ALTER DATABASE ' || current_database() || ' SET default_transaction_read_only = on'; END$$")
+	readOnly(always)
+	_, err := try(t, always, 5*time.Second, said("REDS", 1, now))
+	wantError(t, err, "the server is a standby")
+}
