@@ -3,12 +3,11 @@ package sqlite
 import (
 	"context"
 	"database/sql"
-	"time"
 )
 
-// pruneStep is after how many new rows of a group its oldest ones are looked at. Twice as
-// many may be deleted then, so that no batch takes much longer than others, also when the
-// Store is to keep fewer rows than before.
+// pruneStep is after how many new rows of a group its oldest ones are looked at. At most
+// twice as many as are new are deleted then, so that no batch takes much longer than
+// others, also when the Store is to keep fewer rows than before.
 const pruneStep = 64
 
 // prune deletes the oldest rows of the groups that have too many.
@@ -18,9 +17,9 @@ func (w *writer) prune(keep int64) error {
 		added[w.ledger.Rows[i].Group]++
 	}
 	for name, n := range added {
-		last := w.ledger.States[name].Row
-		if seq := int64(last.Seq); seq/pruneStep != (seq-n)/pruneStep {
-			if err := w.pruneGroup(w.ids[name], seq, keep, last.Time); err != nil {
+		g := w.groups[name]
+		if seq := int64(g.state.Row.Seq); seq > keep && seq/pruneStep != (seq-n)/pruneStep {
+			if err := w.pruneGroup(g.id, seq-keep+1, 2*max(n, pruneStep)); err != nil {
 				return err
 			}
 		}
@@ -28,26 +27,12 @@ func (w *writer) prune(keep int64) error {
 	return nil
 }
 
-// pruneGroup leaves the last rows of a group, as many as are to be kept, and all from the
-// first on that has a token which somebody could send again, within twice as many.
-func (w *writer) pruneGroup(group, last, keep int64, now time.Time) error {
-	ctx := context.Background()
-	var first, valid sql.NullInt64
-	if err := w.conn.QueryRowContext(ctx, `SELECT min(seq) FROM history WHERE grp = ?`, group).Scan(&first); err != nil {
+// pruneGroup deletes rows before one that stays, at most so many.
+func (w *writer) pruneGroup(group, stay, most int64) error {
+	var first sql.NullInt64
+	if err := w.conn.QueryRowContext(context.Background(), `SELECT min(seq) FROM history WHERE grp = ?`, group).Scan(&first); err != nil {
 		return err
 	}
-	stay := min(last-keep+1, first.Int64+2*pruneStep)
-	if first.Int64 >= stay {
-		return nil
-	}
-	from := max(first.Int64, last-2*keep+1)
-	if err := w.conn.QueryRowContext(ctx, `SELECT min(seq) FROM history WHERE grp = ? AND seq >= ? AND seq < ? AND expires > ?`,
-		group, from, stay, now.Unix()).Scan(&valid); err != nil {
-		return err
-	}
-	if valid.Valid {
-		stay = valid.Int64
-	}
-	_, err := w.conn.ExecContext(ctx, `DELETE FROM history WHERE grp = ? AND seq < ?`, group, stay)
+	_, err := w.conn.ExecContext(context.Background(), `DELETE FROM history WHERE grp = ? AND seq < ?`, group, min(stay, first.Int64+most))
 	return err
 }

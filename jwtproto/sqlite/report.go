@@ -10,7 +10,7 @@ import (
 
 // Status reports about all groups, as of one moment.
 func (s *Store) Status(ctx context.Context) (all []jwtproto.GroupStatus, err error) {
-	err = s.read(ctx, "status", func(tx *sql.Tx) error {
+	err = s.read(ctx, "the status ", func(tx *sql.Tx) error {
 		groups, err := readGroups(ctx, tx)
 		if err != nil {
 			return err
@@ -70,10 +70,10 @@ func readRefusals(ctx context.Context, tx *sql.Tx) (refused []jwtproto.RefusalCo
 func (s *Store) History(ctx context.Context, group string, after uint64, limit int) (all []jwtproto.Row, err error) {
 	const query = `SELECT seq, time, registration, h.id, number, next, step, repeats FROM history h
 		WHERE grp = (SELECT id FROM groups WHERE name = ?) AND seq > ? ORDER BY seq LIMIT ?`
-	err = s.read(ctx, "history", func(tx *sql.Tx) error {
+	err = s.read(ctx, "the history ", func(tx *sql.Tx) error {
 		return each(ctx, tx, query, func(rows *sql.Rows) error {
 			var r jwtproto.Row
-			row := newRowScan(&r)
+			row := rowScan{to: &r}
 			err := rows.Scan(append(row.places(), &r.Repeats)...)
 			repeats := r.Repeats
 			row.finish()

@@ -15,8 +15,6 @@ type rowScan struct {
 	id                                          sql.RawBytes
 }
 
-func newRowScan(to *jwtproto.Row) *rowScan { return &rowScan{to: to} }
-
 // places are what Scan takes.
 func (r *rowScan) places() []any {
 	return []any{&r.seq, &r.time, &r.registration, &r.id, &r.number, &r.next, &r.step}

@@ -3,7 +3,6 @@ package sqlite
 import (
 	"context"
 	"database/sql"
-	"errors"
 	"slices"
 	"time"
 
@@ -12,12 +11,9 @@ import (
 
 var _ jwtproto.SecretStore = (*Store)(nil)
 
-// secretsInterval is how often it is looked whether secrets have changed.
-const secretsInterval = time.Second
-
 // Secrets gives all secrets.
 func (s *Store) Secrets(ctx context.Context) (all []jwtproto.Secret, err error) {
-	err = s.read(ctx, "secrets", func(tx *sql.Tx) error {
+	err = s.read(ctx, "the secrets ", func(tx *sql.Tx) error {
 		return each(ctx, tx, `SELECT kind, name, value, since FROM secrets ORDER BY kind, name, position`, func(rows *sql.Rows) error {
 			secret, err := scanSecret(rows)
 			all = append(all, secret)
@@ -79,27 +75,5 @@ func (w *writer) secrets(kind jwtproto.SecretKind, name string) (all []jwtproto.
 // WatchSecrets tells of changes within a second or so, as jwtproto.SecretStore says: it
 // looks whether there were some.
 func (s *Store) WatchSecrets(ctx context.Context, changed func()) error {
-	ticker := time.NewTicker(secretsInterval)
-	defer ticker.Stop()
-	known := int64(-1)
-	for {
-		var n int64
-		err := s.read(ctx, "secrets", func(tx *sql.Tx) error {
-			return tx.QueryRowContext(ctx, `SELECT n FROM secret_changes`).Scan(&n)
-		})
-		switch {
-		case errors.Is(err, jwtproto.ErrStoreClosed):
-			return err
-		case err != nil:
-			known = -1 // it may be another file when it can be read again
-		case n != known:
-			known = n
-			changed()
-		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-ticker.C:
-		}
-	}
+	return s.watch(ctx, `SELECT n FROM secret_changes`, changed)
 }

@@ -17,8 +17,11 @@ import (
 	"gdtls/jwtproto"
 )
 
-// DefaultRows is how many rows of its history each group keeps.
-const DefaultRows = 1_000_000
+// How many rows of its history a group keeps.
+const (
+	DefaultRows = 1_000_000
+	MinRows     = remembered // the tokens of so many are known, and their rows are needed
+)
 
 // Store is a jwtproto.Store in a file. Safe for concurrent use.
 type Store struct {
@@ -38,10 +41,9 @@ var _ jwtproto.Store = (*Store)(nil)
 // An Option changes how Open opens a Store.
 type Option func(*Store)
 
-// WithRows says how many rows of its history each group keeps, DefaultRows otherwise. Some
-// more may be there. Rows whose token has not expired stay in any case, unless there are
-// more than twice as many.
-func WithRows(n int) Option { return func(s *Store) { s.keep = int64(max(n, 1)) } }
+// WithRows says how many rows of its history each group keeps, DefaultRows otherwise, and
+// at least MinRows. Some more may be there.
+func WithRows(n int) Option { return func(s *Store) { s.keep = int64(max(n, MinRows)) } }
 
 // ReadOnly opens a file that must exist, changes nothing in it, and has Apply fail.
 func ReadOnly() Option { return func(s *Store) { s.readOnly = true } }
@@ -124,7 +126,7 @@ func (s *Store) read(ctx context.Context, what string, do func(*sql.Tx) error) e
 		return do(tx)
 	}()
 	if err != nil {
-		return s.file.explain("cannot read "+what+" from", err)
+		return s.file.explain("cannot read "+what+"from", err)
 	}
 	return nil
 }

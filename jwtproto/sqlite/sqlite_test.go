@@ -21,58 +21,63 @@ func TestStore(t *testing.T) { storetest.Run(t, kind) }
 
 func TestSecrets(t *testing.T) { storetest.RunSecrets(t, kind) }
 
-// What is to be kept of a long history depends on the tokens in it.
+// Of a long history the last rows stay, and their tokens are known, also to a Store that
+// was opened later.
 func TestRows(t *testing.T) {
-	const keep = 200
-	for _, test := range []struct {
-		name        string
-		life        func(i int) time.Duration // of the token of a row; 0: it has none
-		least, most int                       // rows that may be left of 1,000
-	}{
-		{"no tokens", func(int) time.Duration { return 0 }, keep, keep + 128},
-		{"expired", func(int) time.Duration { return time.Second }, keep, keep + 128},
-		{"valid", func(int) time.Duration { return time.Hour }, 2 * keep, 2*keep + 128},
-		{"one valid", func(i int) time.Duration {
-			if i == 700 {
-				return time.Hour
+	const rows, batch = sqlite.MinRows + 4464, 500
+	path := filepath.Join(t.TempDir(), "gdtls.sqlite")
+	open := func() *sqlite.Store {
+		t.Helper()
+		s, err := sqlite.Open(t.Context(), path, sqlite.WithRows(1))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	move := func(i int) jwtproto.Move {
+		id := jwtproto.RequestID{byte(i), byte(i >> 8), byte(i >> 16), 1}
+		at := time.Unix(1_800_000_000, 0)
+		return jwtproto.Move{Time: at, Group: "REDS", Registration: 1, Number: i % 7, ID: id, Token: jwtproto.TokenID(id[:16]), Expires: at.Add(time.Hour)}
+	}
+	say := func(s *sqlite.Store, moves ...jwtproto.Move) []jwtproto.Outcome {
+		t.Helper()
+		outcomes, err := s.Apply(t.Context(), jwtproto.Rules{}, &jwtproto.Batch{Moves: moves})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return outcomes
+	}
+	s := open()
+	for i := 0; i < rows; {
+		var moves []jwtproto.Move
+		for range batch {
+			moves = append(moves, move(i))
+			i++
+		}
+		say(s, moves...)
+	}
+	kept, err := s.History(t.Context(), "REDS", 0, rows)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := len(kept); n < sqlite.MinRows || n > sqlite.MinRows+batch || kept[n-1].Seq != rows || kept[0].Seq != uint64(rows-n+1) {
+		t.Errorf("%d rows are left, %d to %d", n, kept[0].Seq, kept[n-1].Seq)
+	}
+	for _, when := range []string{"at once", "later"} {
+		for i, o := range say(s, move(rows-1), move(rows-sqlite.MinRows)) {
+			if o.Row.Step != jwtproto.Repeated || o.Row.Seq != []uint64{rows, rows - sqlite.MinRows + 1}[i] {
+				t.Errorf("%s: %+v of a token that came before", when, o)
 			}
-			return time.Second
-		}, 300, 300},
-	} {
-		t.Run(test.name, func(t *testing.T) {
-			path := filepath.Join(t.TempDir(), "gdtls.sqlite")
-			s, err := sqlite.Open(t.Context(), path, sqlite.WithRows(keep))
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer s.Close()
-			start := time.Unix(1_800_000_000, 0)
-			for i := 0; i < 1000; {
-				var batch jwtproto.Batch
-				for range 20 {
-					m := jwtproto.Move{Time: start.Add(time.Duration(i) * time.Second), Group: "REDS", Registration: 1, Number: i % 7, ID: jwtproto.RequestID{byte(i), byte(i >> 8)}}
-					if life := test.life(i); life > 0 {
-						m.Token, m.Expires = jwtproto.TokenID{byte(i), byte(i >> 8), 1}, m.Time.Add(life)
-					}
-					batch.Moves = append(batch.Moves, m)
-					i++
-				}
-				if _, err := s.Apply(t.Context(), jwtproto.Rules{}, &batch); err != nil {
-					t.Fatal(err)
-				}
-			}
-			rows, err := s.History(t.Context(), "REDS", 0, 2000)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if len(rows) < test.least || len(rows) > test.most {
-				t.Errorf("%d rows are left, want %d to %d", len(rows), test.least, test.most)
-			}
-			for i, row := range rows {
-				if want := uint64(1000 - len(rows) + i + 1); row.Seq != want {
-					t.Fatalf("row %d has number %d, want %d", i, row.Seq, want)
-				}
-			}
-		})
+		}
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+		s = open()
+	}
+	if o := say(s, move(0))[0]; o.Row.Seq != rows+1 || o.Row.Step != jwtproto.Restarted {
+		t.Errorf("%+v of a token that is long forgotten", o)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
 	}
 }

@@ -10,12 +10,12 @@ import (
 )
 
 var (
-	upsertGroups = bulk{`INSERT INTO groups (name, last, completed, restarted, seq) VALUES `, `(?,?,?,?,?)`, `
-		ON CONFLICT (name) DO UPDATE SET last = excluded.last, completed = excluded.completed, restarted = excluded.restarted, seq = excluded.seq`}
+	upsertGroups = bulk{`INSERT INTO groups (id, name, last, completed, restarted, seq) VALUES `, `(?,?,?,?,?,?)`, `
+		ON CONFLICT (id) DO UPDATE SET last = excluded.last, completed = excluded.completed, restarted = excluded.restarted, seq = excluded.seq`}
 
 	selectIDs = bulk{`SELECT name, id FROM groups WHERE name IN (`, `?`, `)`}
 
-	insertHistory = bulk{`INSERT INTO history (grp, seq, time, registration, id, number, next, step, repeats, token, expires) VALUES `, `(?,?,?,?,?,?,?,?,?,?,?)`, ``}
+	insertHistory = bulk{`INSERT INTO history (grp, seq, time, registration, id, number, next, step, repeats, token) VALUES `, `(?,?,?,?,?,?,?,?,?,?)`, ``}
 
 	updateRepeats = bulk{`WITH more(grp, seq, n) AS (VALUES `, `(?,?,?)`, `)
 		UPDATE history SET repeats = repeats + more.n FROM more WHERE history.grp = more.grp AND history.seq = more.seq`}
@@ -34,31 +34,38 @@ var earliest = time.Unix(0, 0).AddDate(-1000, 0, 0)
 
 // writeGroups writes the states of the groups that moved, and finds the ids of new ones.
 func (w *writer) writeGroups() error {
-	names := make([]string, 0, len(w.ledger.Rows))
+	var names, added []string
 	for i := range w.ledger.Rows {
-		names = append(names, w.ledger.Rows[i].Group)
-	}
-	names = unique(names)
-	err := w.exec(&upsertGroups, len(names), func(args []any, i int) []any {
-		state := w.ledger.States[names[i]]
-		var restarted any
-		if !state.Restarted.IsZero() {
-			if state.Restarted.Before(earliest) {
-				state.Restarted = earliest
-			}
-			restarted = state.Restarted.UnixMicro()
+		r := &w.ledger.Rows[i]
+		if g := w.groups[r.Group]; g.state.Row.Seq != r.Seq {
+			continue // not the last one of the batch
+		} else if g.id == 0 {
+			added = append(added, r.Group)
 		}
-		return append(args, names[i], state.Last, int64(state.Completed), restarted, int64(state.Row.Seq))
+		names = append(names, r.Group)
+	}
+	err := w.exec(&upsertGroups, len(names), func(args []any, i int) []any {
+		g := w.groups[names[i]]
+		var id, restarted any
+		if g.id != 0 {
+			id = g.id
+		}
+		if at := g.state.Restarted; !at.IsZero() {
+			if at.Before(earliest) {
+				at = earliest
+			}
+			restarted = at.UnixMicro()
+		}
+		return append(args, id, names[i], g.state.Last, int64(g.state.Completed), restarted, int64(g.state.Row.Seq))
 	})
 	if err != nil {
 		return err
 	}
-	names = slices.DeleteFunc(names, func(name string) bool { _, known := w.ids[name]; return known })
-	return w.query(&selectIDs, len(names), func(args []any, i int) []any { return append(args, names[i]) }, func(rows *sql.Rows) error {
+	return w.query(&selectIDs, len(added), func(args []any, i int) []any { return append(args, added[i]) }, func(rows *sql.Rows) error {
 		var name string
 		var id int64
 		err := rows.Scan(&name, &id)
-		w.ids[name] = id
+		w.groups[name].id = id
 		return err
 	})
 }
@@ -70,11 +77,11 @@ func (w *writer) writeHistory() error {
 		key := jwtproto.RowKey{Group: r.Group, Seq: r.Seq}
 		repeats := w.ledger.Repeats[key]
 		delete(w.ledger.Repeats, key)
-		var token, expires any
+		var token any
 		if r.Token != (jwtproto.TokenID{}) {
-			token, expires = r.Token[:], r.Expires.Unix()
+			token = r.Token[:]
 		}
-		return append(args, w.ids[r.Group], int64(r.Seq), r.Time.UnixMicro(), r.Registration, r.ID[:], r.Number, r.Next, int(r.Step), int64(repeats), token, expires)
+		return append(args, w.groups[r.Group].id, int64(r.Seq), r.Time.UnixMicro(), r.Registration, r.ID[:], r.Number, r.Next, int(r.Step), int64(repeats), token)
 	})
 }
 
@@ -82,7 +89,7 @@ func (w *writer) writeHistory() error {
 func (w *writer) writeRepeats() error {
 	keys := slices.Collect(maps.Keys(w.ledger.Repeats))
 	return w.exec(&updateRepeats, len(keys), func(args []any, i int) []any {
-		return append(args, w.ids[keys[i].Group], int64(keys[i].Seq), int64(w.ledger.Repeats[keys[i]]))
+		return append(args, w.groups[keys[i].Group].id, int64(keys[i].Seq), int64(w.ledger.Repeats[keys[i]]))
 	})
 }
 
@@ -95,7 +102,7 @@ func (w *writer) writeMembers() error {
 		if m.Moved {
 			last = m.Last
 		}
-		return append(args, w.ids[keys[i].Group], keys[i].Registration, last, int64(m.Advanced), int64(m.Restarted),
+		return append(args, w.groups[keys[i].Group].id, keys[i].Registration, last, int64(m.Advanced), int64(m.Restarted),
 			int64(m.Repeated), int64(m.OutOfTurn), int64(m.Completed), m.Seen.UnixMicro())
 	})
 }

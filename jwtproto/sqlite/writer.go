@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"math/bits"
 	"os"
-	"slices"
 	"strings"
 	"time"
 
@@ -34,7 +33,7 @@ type writer struct {
 	opened []os.FileInfo // the file and its log, by which they are known again
 
 	statements map[*bulk]*[classes]*sql.Stmt
-	ids        map[string]int64 // of groups; they never change
+	groups     map[string]*group
 
 	// Of the batch at hand; kept for their room.
 	args   []any
@@ -52,7 +51,7 @@ func connect(ctx context.Context, f *file) (*writer, error) {
 	if err != nil {
 		return nil, err
 	}
-	w := &writer{file: f, db: db, statements: map[*bulk]*[classes]*sql.Stmt{}, ids: map[string]int64{}}
+	w := &writer{file: f, db: db, statements: map[*bulk]*[classes]*sql.Stmt{}, groups: map[string]*group{}}
 	if w.conn, err = db.Conn(ctx); err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
@@ -161,8 +160,8 @@ func (w *writer) exec(b *bulk, n int, row func(args []any, i int) []any) error {
 	return nil
 }
 
-// query asks for n rows of values, and has each row of the answer scanned. The last ones
-// may be asked for more than once.
+// query asks for n rows of values, and has each row of the answer scanned. The last one
+// may be asked for more than once. row may be nil if there are no values.
 func (w *writer) query(b *bulk, n int, row func(args []any, i int) []any, scan func(*sql.Rows) error) error {
 	for done := 0; done < n; {
 		class := min(bits.Len(uint(n-done-1)), classes-1)
@@ -172,7 +171,9 @@ func (w *writer) query(b *bulk, n int, row func(args []any, i int) []any, scan f
 		}
 		w.args = w.args[:0]
 		for range 1 << class {
-			w.args = row(w.args, min(done, n-1))
+			if row != nil {
+				w.args = row(w.args, min(done, n-1))
+			}
 			done++
 		}
 		if err := w.scan(statement, scan); err != nil {
@@ -194,10 +195,4 @@ func (w *writer) scan(statement *sql.Stmt, scan func(*sql.Rows) error) error {
 		}
 	}
 	return rows.Err()
-}
-
-// unique gives the different ones of some names, in order.
-func unique(names []string) []string {
-	slices.Sort(names)
-	return slices.Compact(names)
 }

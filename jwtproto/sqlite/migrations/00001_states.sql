@@ -9,7 +9,7 @@ CREATE TABLE groups (
     name      TEXT    NOT NULL UNIQUE,
     last      INTEGER NOT NULL, -- number that it said in turn
     completed INTEGER NOT NULL,
-    restarted INTEGER,          -- microseconds since 1970, as all times that are not said to be seconds
+    restarted INTEGER,          -- microseconds since 1970, as all times
     seq       INTEGER NOT NULL
 );
 
@@ -24,12 +24,9 @@ CREATE TABLE history (
     next         INTEGER NOT NULL,
     step         INTEGER NOT NULL, -- 0 out of turn, 1 repeated, 2 advanced, 3 restarted
     repeats      INTEGER NOT NULL,
-    token        BLOB,             -- what stands for the jti, if there was one
-    expires      INTEGER,          -- seconds since 1970; only with a token
+    token        BLOB,             -- what stands for the jti, if there was one; looked up in memory
     PRIMARY KEY (grp, seq)
 ) WITHOUT ROWID;
-
-CREATE UNIQUE INDEX history_token ON history (grp, token) WHERE token IS NOT NULL;
 
 CREATE TABLE members (
     grp          INTEGER NOT NULL,
