@@ -26,13 +26,16 @@ import (
 	"gdtls/jwtproto"
 	"gdtls/jwtproto/postgres"
 	"gdtls/jwtproto/postgres/pgtest"
+	"gdtls/jwtproto/sqlite"
 	"gdtls/wsserver"
 )
 
 func init() { runTests = pgtest.Main }
 
-// A database satisfies what wsserver asks for without knowing it.
+// Databases satisfy what wsserver asks for without knowing it.
 var (
+	_ wsserver.Accounts    = (*sqlite.Store)(nil)
+	_ wsserver.Revocations = (*sqlite.Store)(nil)
 	_ wsserver.Accounts    = (*postgres.Store)(nil)
 	_ wsserver.Revocations = (*postgres.Store)(nil)
 )
