@@ -32,7 +32,7 @@ type reader struct {
 	replies  replies
 	sweeper  sweeper
 
-	hellos, handshakes *rateLimiter // nil: no limit
+	hellos, handshakes rateLimiter
 }
 
 // replies are the answers to the hellos of a batch.

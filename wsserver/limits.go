@@ -8,6 +8,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"gdtls/internal/ratelimit"
 )
 
 // What a stranger may cost before it is known who it is.
@@ -114,7 +116,7 @@ func (l *LimitedListener) Accept() (net.Conn, error) {
 			return nil, err
 		}
 		remote, _ := netip.ParseAddrPort(c.RemoteAddr().String())
-		address := network(remote.Addr())
+		address := ratelimit.Network(remote.Addr())
 		if l.rate.allow(address, time.Now()) && l.enter(address) {
 			return &stranger{Conn: c, known: sync.OnceFunc(func() { l.leave(address) })}, nil
 		}

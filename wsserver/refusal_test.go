@@ -319,36 +319,3 @@ func TestRefusalLogIsBounded(t *testing.T) {
 		t.Errorf("a second later: %q", got)
 	}
 }
-
-func TestRateLimiter(t *testing.T) {
-	l := newRateLimiter(2, 3)
-	now := l.start
-	a := netip.MustParseAddr("192.0.2.1")
-	take := func(a netip.Addr, want bool) {
-		t.Helper()
-		if got := l.allow(a, now); got != want {
-			t.Errorf("at %v: %v is allowed: %v", now.Sub(l.start), a, got)
-		}
-	}
-	for range 3 {
-		take(a, true)
-	}
-	take(a, false)
-	take(netip.MustParseAddr("::ffff:192.0.2.1"), false) // the same
-	take(netip.MustParseAddr("192.0.2.2"), true)
-	take(netip.Addr{}, true)
-	now = now.Add(499 * time.Millisecond)
-	take(a, false)
-	now = now.Add(time.Millisecond)
-	take(a, true)
-	take(a, false)
-	if n := testing.AllocsPerRun(100, func() { l.allow(a, now) }); n > 0 {
-		t.Errorf("%v allocations", n)
-	}
-	for i := range 1 << 16 { // many others
-		l.allow(netip.AddrFrom4([4]byte{10, byte(i >> 8), byte(i)}), now)
-	}
-	if newRateLimiter(-1, 1).allow(a, now) != true {
-		t.Error("no limit limits")
-	}
-}

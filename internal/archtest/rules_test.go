@@ -46,6 +46,7 @@ var layers = []layer{
 	{path: "internal/handshake"},
 	{path: "internal/record"},
 	{path: "internal/signal"},
+	{path: "internal/ratelimit"},
 }
 
 // library lists the packages that other programs import. They must not bring
