@@ -103,7 +103,9 @@ func (k *keeper) read(ctx context.Context) (next time.Time, err error) {
 			return next, err
 		}
 	}
-	k.server.config.Lab.share(newSharedSecrets(all, now))
+	k.server.config.Lab.share(newSharedSecrets(all, now, func(s Secret, err error) {
+		k.server.config.Logger.Warn("a secret that servers share cannot be used", "secret", s, "error", err)
+	}))
 	next = now.Add(rotation)
 	for _, s := range all {
 		// It will be used, or is due to be replaced.

@@ -228,10 +228,19 @@ func TestSecretsOfAStore(t *testing.T) {
 	if got := says(ask(dialDTLS(t, address, withStores))(t, redToken(claimsFor("REDS", 0)))); got != string(GroupUnknown) {
 		t.Errorf("who has shown to be BLUES gets for REDS %q", got)
 	}
-	for _, psk := range []string{"NOBODY", "REDS"} {
-		if _, key, _ := lab.Group(psk); key != nil {
-			t.Errorf("%s has a psk", psk)
+	// What cannot be used, or not here, has no effect.
+	v.put(t, PSKSecret, "REDS", "")
+	v.put(t, CookieSecret, "", "short")
+	v.put(t, ReplySecret, "", "")
+	v.put(t, PSKSecret, "BLUES", strings.Repeat("c", minPSK))
+	eventually(t, "the last psk", func() bool { _, psk, _ := lab.Group("BLUES"); return psk[0] == 'c' })
+	for _, group := range []string{"NOBODY", "REDS"} {
+		if _, key, _ := lab.Group(group); key != nil {
+			t.Errorf("%s has a psk", group)
 		}
+	}
+	if now := lab.current.Load(); len(now.cookies) > 0 || string(now.secret) != secretText {
+		t.Errorf("%d keys of cookies, secret %q", len(now.cookies), now.secret)
 	}
 }
 

@@ -18,9 +18,17 @@ type sharedSecrets struct {
 	cookies, tickets [][secretSize]byte
 }
 
-// newSharedSecrets takes those that are in use from all that a Store has.
-func newSharedSecrets(all []Secret, now time.Time) sharedSecrets {
+// newSharedSecrets takes those that are in use from all that a Store has. Ones that cannot
+// be used are left out, and told: somebody has put them there by hand.
+func newSharedSecrets(all []Secret, now time.Time, bad func(Secret, error)) sharedSecrets {
 	s := sharedSecrets{psks: map[string][]byte{}}
+	all = slices.DeleteFunc(slices.Clone(all), func(s Secret) bool {
+		err := s.Check()
+		if err != nil {
+			bad(s, err)
+		}
+		return err != nil
+	})
 	if reply := inUse(all, ReplySecret, "", now); len(reply) > 0 {
 		s.reply = reply[0]
 	}
@@ -34,13 +42,11 @@ func newSharedSecrets(all []Secret, now time.Time) sharedSecrets {
 	return s
 }
 
-// fixedSize leaves out values that cannot be used.
+// fixedSize gives values that were checked as keys.
 func fixedSize(values [][]byte) [][secretSize]byte {
 	var keys [][secretSize]byte
 	for _, value := range values {
-		if len(value) == secretSize {
-			keys = append(keys, [secretSize]byte(value))
-		}
+		keys = append(keys, [secretSize]byte(value))
 	}
 	return keys
 }
