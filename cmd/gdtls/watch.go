@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"time"
 
 	"gdtls/cmd/gdtls/internal/console"
 	"gdtls/jwtproto"
@@ -21,7 +20,7 @@ type watch struct {
 	peers []*watchedPeers // a server's each
 
 	handshakes console.Durations // how long they took, from the verified hello on
-	answers    console.Durations // how long requests of the JWT protocol took, from their turn on
+	answers    console.Durations // how long requests of the JWT protocol took, from their turn until they were kept
 }
 
 func newWatch() *watch { return &watch{hub: console.NewHub(0, 0)} }
@@ -121,9 +120,11 @@ func (w *watch) answered(e jwtproto.Event) {
 	if w == nil {
 		return
 	}
-	w.answers.Add(time.Since(e.Time))
 	if e.Why == "" {
 		w.row(e.Group, e.Row)
+		if e.Row.Step != jwtproto.Repeated { // that has the time of the first request
+			w.answers.Add(e.Time.Sub(e.Row.Time))
+		}
 	}
 	w.publish(newJWTRequest(e))
 }

@@ -21,8 +21,8 @@ const charts = [
   { title: "Requests", unit: "/s", show: count, needed: (s) => s.requests > 0, lines: [{ name: "requests", of: (s) => s.requests }] },
   { title: "Handshakes", unit: "/s", show: count, needed: (s, shows) => shows.peers || s.handshakes > 0, lines: [{ name: "handshakes", of: (s) => s.handshakes }] },
   { title: "Drops", unit: "/s", show: count, lines: [{ name: "drops", of: (s) => s.drops }] },
-  { title: "Time of handshakes", unit: "", show: milliseconds, needed: (s) => s.latencies?.handshake, lines: took("handshake") },
-  { title: "Time of answers", unit: "", show: milliseconds, needed: (s) => s.latencies?.answer, lines: took("answer") },
+  { title: "Handshake time", unit: "", show: milliseconds, needed: (s) => s.latencies?.handshake, lines: took("handshake") },
+  { title: "Answer time", unit: "", show: milliseconds, needed: (s) => s.latencies?.answer, lines: took("answer") },
 ];
 
 export class Charts {
@@ -54,6 +54,7 @@ export class Charts {
     for (const figure of this.#figures) {
       figure.draw(this.#samples, this.#shows);
     }
+    byId("charts").dataset.shown = this.#figures.filter((f) => !f.element.hidden).length; // for the columns
   }
 }
 
