@@ -237,7 +237,8 @@ func (s *WebSocketServer) upgrade(w http.ResponseWriter, r *http.Request, addres
 		s.reserved--
 		s.opening--
 		s.mu.Unlock()
-		s.fail(fmt.Errorf("wsserver: upgrade for %v failed: %w", address, err))
+		// It has been answered.
+		s.refuse(address, r, http.StatusBadRequest, fmt.Errorf("handshake of %q: %w", clip(identity.Name), err))
 		return
 	}
 	socket.SetReadLimit(s.config.MaxMessageSize)

@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"net/netip"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -262,14 +263,16 @@ func TestNotAnUpgrade(t *testing.T) {
 // A handshake that is authorized but malformed leaves no place taken.
 func TestBrokenUpgradeGivesItsPlaceBack(t *testing.T) {
 	s, address := listen(t, anybody, func(c *Config) { c.MaxOpenConnections, c.MaxPendingConnections = 1, 1 })
-	troubles := make(chan error, 10)
-	s.ConnectServerError(func(err error) { troubles <- err })
+	reasons := make(chan Refusal, 10)
+	s.ConnectRefused(func(r Refusal) { reasons <- r })
 	for range 3 {
 		answer := rawRequest(t, address, "GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade, close\r\n\r\n")
 		if answer[:min(len(answer), 12)] != "HTTP/1.1 400" {
 			t.Errorf("answer %q", answer)
 		}
-		within(t, "serverError", troubles)
+		if r := within(t, "refused", reasons); r.Status != 400 || !strings.Contains(r.Reason.Error(), "anybody") {
+			t.Errorf("refusal %+v", r)
+		}
 	}
 	dial(t, address, nil)
 	accept(t, s)

@@ -37,8 +37,7 @@ func (s *WebSocketServer) ConnectRefused(call func(Refusal)) conn.SignalHandlerI
 	return s.signals.refused.Connect(&s.signalIDs, call)
 }
 
-// ConnectServerError connects a handler to what goes wrong with the server itself, or
-// with an upgrade.
+// ConnectServerError connects a handler to what goes wrong with the server itself.
 func (s *WebSocketServer) ConnectServerError(call func(error)) conn.SignalHandlerID {
 	return s.signals.serverError.Connect(&s.signalIDs, call)
 }
