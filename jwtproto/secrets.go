@@ -48,8 +48,8 @@ type SecretStore interface {
 	// gives back the same secrets, nothing is written. It may be called several times.
 	ChangeSecrets(ctx context.Context, kind SecretKind, name string, change func([]Secret) []Secret) error
 	// WatchSecrets calls changed whenever secrets may have changed, by whomever, until ctx
-	// ends, and gives the error of ctx. While the database is away it waits and tries
-	// again, and calls changed afterwards, since changes may have been missed.
+	// ends, and gives the error of ctx. It calls it as soon as it watches, too, and again
+	// after the database was away, since changes before that may have been missed.
 	WatchSecrets(ctx context.Context, changed func()) error
 }
 

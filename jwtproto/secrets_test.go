@@ -69,6 +69,7 @@ func (v *vault) WatchSecrets(ctx context.Context, changed func()) error {
 	n := len(v.watchers)
 	put(&v.watchers, n, changed)
 	v.mu.Unlock()
+	changed()
 	<-ctx.Done()
 	return ctx.Err()
 }

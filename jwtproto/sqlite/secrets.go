@@ -72,7 +72,7 @@ func (w *writer) secrets(kind jwtproto.SecretKind, name string) (all []jwtproto.
 	return all, rows.Err()
 }
 
-// WatchSecrets tells of changes within a second or so, as jwtproto.SecretStore says: it
+// WatchSecrets tells of changes within half a second or so, as jwtproto.SecretStore says: it
 // looks whether there were some.
 func (s *Store) WatchSecrets(ctx context.Context, changed func()) error {
 	return s.watch(ctx, `SELECT n FROM secret_changes`, changed)

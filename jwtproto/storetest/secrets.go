@@ -141,18 +141,18 @@ func testWatchSecrets(t *testing.T, kind Kind) {
 	told := make(chan struct{}, 100)
 	ended := make(chan error, 1)
 	go func() { ended <- watcher.WatchSecrets(ctx, func() { told <- struct{}{} }) }()
-	// When it has begun to watch cannot be seen from outside; it tells of what is changed
-	// again and again.
-	deadline := time.After(10 * time.Second)
-	for n, seen := 0, 0; seen < 3; n++ {
-		setSecrets(t, other, jwtproto.CookieSecret, "", secret(jwtproto.CookieSecret, "", n))
+	wait := func(what string) {
+		t.Helper()
 		select {
 		case <-told:
-			seen++
-		case <-time.After(200 * time.Millisecond):
-		case <-deadline:
-			t.Fatal("nobody tells of changes")
+		case <-time.After(10 * time.Second):
+			t.Fatal("not told ", what)
 		}
+	}
+	wait("when it watches")
+	for n := range 3 {
+		setSecrets(t, other, jwtproto.CookieSecret, "", secret(jwtproto.CookieSecret, "", n))
+		wait("of a change")
 	}
 	cancel()
 	if err := <-ended; !errors.Is(err, context.Canceled) {
