@@ -118,15 +118,18 @@ type session struct {
 	own                        *handshake.Certificate   // server: the one that it has shown, nil for none
 	stored                     *handshake.StoredSession // server: where it keeps the session, nil for nowhere
 	alpn, serverName           string
-	pskIdentity, pskHint       []byte
+	psk                        *pskNames // nil: certificates were used
 }
+
+// pskNames belong to a pre-shared key.
+type pskNames struct{ identity, hint []byte }
 
 func newSession(s *handshake.Session) *session {
 	first := s.ClientFinished
 	if s.Resumed {
 		first = s.ServerFinished
 	}
-	return &session{
+	kept := &session{
 		suite:          s.Suite,
 		version:        s.Version,
 		extendedMaster: s.ExtendedMaster,
@@ -139,9 +142,11 @@ func newSession(s *handshake.Session) *session {
 		stored:         s.Stored,
 		alpn:           s.ALPN,
 		serverName:     s.ServerName,
-		pskIdentity:    s.PSKIdentity,
-		pskHint:        s.PSKHint,
 	}
+	if s.Suite.PSK() {
+		kept.psk = &pskNames{s.PSKIdentity, s.PSKHint}
+	}
+	return kept
 }
 
 // counters count records, messages and their bytes; each is updated atomically.
@@ -374,8 +379,8 @@ func (c *DtlsConnection) CiphersuiteName() string {
 // PskIdentity is the identity of the pre-shared key in use, nil if the handshake
 // used certificates.
 func (c *DtlsConnection) PskIdentity() []byte {
-	if s := c.session(); s != nil {
-		return slices.Clone(s.pskIdentity)
+	if s := c.session(); s != nil && s.psk != nil {
+		return slices.Clone(s.psk.identity)
 	}
 	return nil
 }
@@ -383,8 +388,8 @@ func (c *DtlsConnection) PskIdentity() []byte {
 // PskIdentityHint is, on a client, the hint of the server that the handshake
 // brought.
 func (c *DtlsConnection) PskIdentityHint() []byte {
-	if s := c.session(); s != nil {
-		return slices.Clone(s.pskHint)
+	if s := c.session(); s != nil && s.psk != nil {
+		return slices.Clone(s.psk.hint)
 	}
 	return nil
 }
