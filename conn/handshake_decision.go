@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"gdtls/datagram"
 	"gdtls/internal/handshake"
 )
 
@@ -39,7 +40,7 @@ func (d *driver) decide() (bool, error) {
 	if p == nil {
 		give, look := d.question()
 		if look == nil {
-			return true, give()
+			return true, d.give(give)
 		}
 		p = d.look(look)
 		timer := time.NewTimer(promptly)
@@ -59,7 +60,16 @@ func (d *driver) decide() (bool, error) {
 	if p.answer == nil {
 		return false, errNoAnswer
 	}
-	return true, p.answer()
+	return true, d.give(p.answer)
+}
+
+// give gives an answer to the machine. One that was cut short by the end of the
+// handshake's context is none.
+func (d *driver) give(a answer) error {
+	if d.ctx.Err() != nil {
+		return datagram.ErrorFromContext(d.ctx)
+	}
+	return a()
 }
 
 // look begins a search.

@@ -7,7 +7,6 @@ import (
 
 	"github.com/pion/dtls/v2/pkg/protocol/alert"
 
-	"gdtls/datagram"
 	"gdtls/internal/handshake"
 )
 
@@ -201,9 +200,6 @@ func (d *driver) clientCertificate() (answer, search) {
 		defer end()
 		_, refusal := InvokeRequestCertificate(ctx, interaction, c, CertificateRequestNone)
 		return func() error {
-			if d.ctx.Err() != nil {
-				return datagram.ErrorFromContext(d.ctx)
-			}
 			if refusal != nil {
 				c.set(func(s *rareSettings) { s.refusal = refusal })
 			}

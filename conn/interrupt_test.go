@@ -65,7 +65,12 @@ func TestInterrupt(t *testing.T) {
 					return
 				}
 				cancel()
-				second.expect(t, 0, nil)
+				second.expect(t, 0, context.Canceled)
+				select {
+				case <-second.Done():
+					t.Error("what was let go of has ended")
+				default:
+				}
 				third.expect(t, 3, context.Canceled)
 				late := watch(third.Context)
 				late.expect(t, 3, context.Canceled)
