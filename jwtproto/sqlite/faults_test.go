@@ -369,3 +369,27 @@ func TestPowerLoss(t *testing.T) {
 		}
 	}
 }
+
+// A copy that was made beside a running server is a Store of that moment.
+func TestCopy(t *testing.T) {
+	dir := t.TempDir()
+	path, copied := filepath.Join(dir, "gdtls.sqlite"), filepath.Join(dir, "copy.sqlite")
+	s := opened(t, path)
+	for n := range 5 {
+		keep(t, s, n)
+	}
+	change(t, path, `VACUUM INTO '`+copied+`'`)
+	keep(t, s, 5)
+	again := opened(t, copied)
+	if n := length(t, again); n != 5 {
+		t.Errorf("%d rows in the copy", n)
+	}
+	keep(t, again, 4) // comes again
+	keep(t, again, 6)
+	if n := length(t, again); n != 6 {
+		t.Errorf("%d rows in the copy", n)
+	}
+	if n := length(t, s); n != 6 {
+		t.Errorf("%d rows in the file", n)
+	}
+}

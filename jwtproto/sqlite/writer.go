@@ -55,8 +55,11 @@ func connect(ctx context.Context, f *file) (*writer, error) {
 	if w.conn, err = db.Conn(ctx); err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
-	if _, err := w.conn.ExecContext(ctx, `PRAGMA busy_timeout = 0`); err != nil { // from now on begin waits
-		return nil, errors.Join(err, w.close())
+	// The first look at a table opens the log; from then on begin waits.
+	for _, statement := range []string{`SELECT count(*) FROM groups`, `PRAGMA busy_timeout = 0`} {
+		if _, err := w.conn.ExecContext(ctx, statement); err != nil {
+			return nil, errors.Join(err, w.close())
+		}
 	}
 	for _, name := range w.files() {
 		info, err := os.Stat(name)

@@ -13,8 +13,10 @@ CREATE TABLE groups (
     seq       INTEGER NOT NULL
 );
 
--- Accepted requests and their acknowledgements.
+-- Accepted requests and their acknowledgements, of all groups in the order in which they came: so a commit changes the last
+-- page, and of the index, whose rows are short, one for each group.
 CREATE TABLE history (
+    row          INTEGER PRIMARY KEY,
     grp          INTEGER NOT NULL, -- groups.id; groups are never deleted
     seq          INTEGER NOT NULL,
     time         INTEGER NOT NULL,
@@ -24,9 +26,9 @@ CREATE TABLE history (
     next         INTEGER NOT NULL,
     step         INTEGER NOT NULL, -- 0 out of turn, 1 repeated, 2 advanced, 3 restarted
     repeats      INTEGER NOT NULL,
-    token        BLOB,             -- what stands for the jti, if there was one; looked up in memory
-    PRIMARY KEY (grp, seq)
-) WITHOUT ROWID;
+    token        BLOB              -- what stands for the jti, if there was one; looked up in memory
+);
+CREATE UNIQUE INDEX history_seq ON history (grp, seq);
 
 CREATE TABLE members (
     grp          INTEGER NOT NULL,
