@@ -23,8 +23,16 @@ const accountsFile = "console.toml"
 // maxAccountsFile is how many bytes it may have.
 const maxAccountsFile = 1 << 20
 
-// accounts are those of a file, which is read again when it changes. They are
-// [wsserver.Accounts]. Safe for concurrent use.
+// accountKeeper keeps accounts, in a file or a store.
+type accountKeeper interface {
+	PasswordHash(ctx context.Context, name string) (hash string, err error)
+	SetPasswordHash(ctx context.Context, name, hash string) error
+	RemoveAccount(ctx context.Context, name string) (there bool, err error)
+	Accounts(ctx context.Context) (names []string, err error)
+}
+
+// accounts are those of a file, which is read again when it changes. Safe for concurrent
+// use.
 type accounts struct {
 	path string
 
@@ -88,45 +96,61 @@ func (a *accounts) read() error {
 	return nil
 }
 
-// names are those of the accounts.
-func (a *accounts) names() []string {
+// Accounts gives the names, in order.
+func (a *accounts) Accounts(context.Context) ([]string, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return slices.Sorted(maps.Keys(a.hashes))
+	if err := a.read(); err != nil {
+		return nil, err
+	}
+	return slices.Sorted(maps.Keys(a.hashes)), nil
 }
 
-// setAccount writes an account into the file, which it makes if there is none; an empty
-// hash takes the account away. It tells whether there was one of the name.
-func setAccount(path, name, hash string) (was bool, err error) {
-	a, err := openAccounts(path)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return false, err
+// SetPasswordHash adds an account, or changes its password.
+func (a *accounts) SetPasswordHash(_ context.Context, name, hash string) error {
+	return a.change(func(hashes map[string]string) bool {
+		hashes[name] = hash
+		return true
+	})
+}
+
+// RemoveAccount takes an account away, and tells whether there was one.
+func (a *accounts) RemoveAccount(_ context.Context, name string) (there bool, err error) {
+	err = a.change(func(hashes map[string]string) bool {
+		_, there = hashes[name]
+		delete(hashes, name)
+		return there
+	})
+	return there, err
+}
+
+// change writes the file anew if how has changed something, and makes it if there is none.
+func (a *accounts) change(how func(hashes map[string]string) bool) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if err := a.read(); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
 	}
 	hashes := maps.Clone(a.hashes)
 	if hashes == nil {
 		hashes = map[string]string{}
 	}
-	_, was = hashes[name]
-	if hash == "" {
-		delete(hashes, name)
-	} else if err := wsserver.CheckAccount(name, hash); err != nil {
-		return was, err
-	} else {
-		hashes[name] = hash
+	if !how(hashes) {
+		return nil
 	}
 	text, err := toml.Marshal(accountsContent{hashes})
 	if err != nil {
-		return was, err
+		return err
 	}
 	// A file beside it takes its place, so that nobody reads half of it.
-	f, err := os.CreateTemp(filepath.Dir(path), ".console-*") // mode 0600
+	f, err := os.CreateTemp(filepath.Dir(a.path), ".console-*") // mode 0600
 	if err != nil {
-		return was, err
+		return err
 	}
 	defer os.Remove(f.Name())
 	_, err = f.Write(text)
 	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return was, err
+		return err
 	}
-	return was, os.Rename(f.Name(), path)
+	return os.Rename(f.Name(), a.path)
 }

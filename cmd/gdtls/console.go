@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"strings"
 
 	"golang.org/x/term"
@@ -66,21 +67,47 @@ type accountCommand struct {
 	List   accountList   `cmd:"" help:"Show the names."`
 }
 
-// accountsFlag says where the accounts are.
-type accountsFlag struct {
+// accountsFlags say where the accounts are.
+type accountsFlags struct {
 	Accounts string `default:"console.toml" placeholder:"FILE" help:"File with the accounts. (default: ${default}; in the lab folder, gdtls jwt serve finds it by itself)"`
+	Store    string `placeholder:"STORE" help:"Keep them in this store of gdtls jwt serve, and not in a file."`
+}
+
+// use opens the file or the store for as long as f runs. A file may be missing.
+func (a *accountsFlags) use(env *environment, f func(keeper accountKeeper, where string) error) (err error) {
+	if a.Store == "" {
+		known, err := openAccounts(a.Accounts)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		return f(known, a.Accounts)
+	}
+	address, err := parseStore(a.Store)
+	if err != nil {
+		return err
+	}
+	store, err := address.open(env.ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, store.Close()) }()
+	keeper, ok := store.(accountKeeper)
+	if !ok {
+		return usagef("the store %s has no accounts; --store names one that has", address)
+	}
+	return f(keeper, address.String())
 }
 
 type (
 	accountAdd struct {
 		Name string `arg:"" help:"Name to log in by."`
-		accountsFlag
+		accountsFlags
 	}
 	accountRemove struct {
 		Name string `arg:"" help:"Name to log in by."`
-		accountsFlag
+		accountsFlags
 	}
-	accountList struct{ accountsFlag }
+	accountList struct{ accountsFlags }
 )
 
 // Run adds the account.
@@ -93,35 +120,49 @@ func (a *accountAdd) Run(env *environment) error {
 	if err != nil {
 		return err
 	}
-	changed, err := setAccount(a.Accounts, a.Name, hash)
-	if err != nil {
+	if err := wsserver.CheckAccount(a.Name, hash); err != nil {
 		return err
 	}
-	env.out.emit(accountChanged{Name: a.Name, File: a.Accounts, Change: map[bool]string{true: "password changed", false: "added"}[changed]})
-	return nil
+	return a.use(env, func(keeper accountKeeper, where string) error {
+		change := "password changed"
+		switch old, err := keeper.PasswordHash(env.ctx, a.Name); {
+		case err != nil && !errors.Is(err, fs.ErrNotExist):
+			return err
+		case old == "":
+			change = "added"
+		}
+		if err := keeper.SetPasswordHash(env.ctx, a.Name, hash); err != nil {
+			return err
+		}
+		env.out.emit(accountChanged{Name: a.Name, Where: where, Change: change})
+		return nil
+	})
 }
 
 // Run takes the account away.
 func (a *accountRemove) Run(env *environment) error {
-	was, err := setAccount(a.Accounts, a.Name, "")
-	switch {
-	case err != nil:
-		return err
-	case !was:
-		return fmt.Errorf("%s has no account %q", a.Accounts, a.Name)
-	}
-	env.out.emit(accountChanged{Name: a.Name, File: a.Accounts, Change: "removed"})
-	return nil
+	return a.use(env, func(keeper accountKeeper, where string) error {
+		switch there, err := keeper.RemoveAccount(env.ctx, a.Name); {
+		case err != nil:
+			return err
+		case !there:
+			return fmt.Errorf("%s has no account %q", where, a.Name)
+		}
+		env.out.emit(accountChanged{Name: a.Name, Where: where, Change: "removed"})
+		return nil
+	})
 }
 
 // Run lists the names.
 func (a *accountList) Run(env *environment) error {
-	known, err := openAccounts(a.Accounts)
-	if err != nil {
-		return err
-	}
-	env.out.emit(accountNames{known.names()})
-	return nil
+	return a.use(env, func(keeper accountKeeper, _ string) error {
+		names, err := keeper.Accounts(env.ctx)
+		if err != nil {
+			return err
+		}
+		env.out.emit(accountNames{append([]string{}, names...)})
+		return nil
+	})
 }
 
 // newPassword reads a password: from a person twice, without showing it; from a program a
@@ -153,7 +194,7 @@ func newPassword(env *environment, name string) (string, error) {
 // accountChanged: the accounts of a console were changed.
 type accountChanged struct {
 	Name   string `json:"name"`
-	File   string `json:"file"`
+	Where  string `json:"where"`  // file or store
 	Change string `json:"change"` // "added", "password changed" or "removed"
 }
 

@@ -118,7 +118,7 @@ func TestAccountsAreReadAgain(t *testing.T) {
 	if !has("bob") {
 		t.Error("bob was not seen")
 	}
-	if _, err := setAccount(path, "alice", ""); err != nil || has("alice") {
+	if there, err := known.RemoveAccount(t.Context(), "alice"); err != nil || !there || has("alice") {
 		t.Errorf("alice is still there: %v", err)
 	}
 }
@@ -510,4 +510,78 @@ func TestPeersOnConsole(t *testing.T) {
 	}
 	_ = typing.Close()
 	<-stay
+}
+
+// A store has the accounts, the keys of tokens and who has logged out: logins outlive a
+// server, and so do logouts.
+func TestLoginsByStore(t *testing.T) {
+	dir := newLab(t, "--group", "reds")
+	store := "sqlite:" + filepath.Join(dir, "store", "gdtls.sqlite")
+	if o := gdtls(t, "", "console", "account", "remove", "alice", "--store", store); o.code == 0 || !strings.Contains(o.stderr, `no account "alice"`) {
+		t.Errorf("exit code %d: %s", o.code, o.stderr)
+	}
+	for _, change := range []string{"added", "password changed"} {
+		if o := gdtls(t, testPassword, "console", "account", "add", "alice", "--json", "--store", store); o.code != 0 || o.one(t, "account")["change"] != change {
+			t.Errorf("%s: exit code %d: %s", change, o.code, o.stdout)
+		}
+	}
+	if got := fmt.Sprint(gdtls(t, "", "console", "account", "list", "--json", "--store", store).one(t, "accounts")["names"]); got != "[alice]" {
+		t.Errorf("names %s", got)
+	}
+	if o := gdtls(t, "", "console", "account", "list", "--store", "memory:"); o.code != exitUsage || !strings.Contains(o.stderr, "has no accounts") {
+		t.Errorf("exit code %d: %s", o.code, o.stderr)
+	}
+
+	serve := func(address string) (*running, *pageOf) {
+		t.Helper()
+		server := startJWT(t, dir, "--console", address, "--no-logs")
+		opened := server.seen[slices.IndexFunc(server.seen, func(e object) bool { return e.name() == "console" })]
+		if opened["login"] != nil {
+			t.Errorf("a link although there are accounts: %v", opened)
+		}
+		return server, newPage(t, text(opened["url"]))
+	}
+	first, p := serve("127.0.0.1:0")
+	if status := p.post("/login", fmt.Sprintf(`{"username":"alice","password":%q}`, testPassword), nil); status != http.StatusOK {
+		t.Fatalf("login: %d", status)
+	}
+	first.end()
+	p.client.CloseIdleConnections()
+	address := strings.TrimPrefix(p.url, "http://")
+	second, _ := serve(address)
+	if status := p.post("/session", "{}", nil); status != http.StatusOK {
+		t.Errorf("after a restart: %d", status)
+	}
+	before := p.cookies[len(p.cookies)-1]
+	if status := p.post("/logout", "{}", nil); status != http.StatusNoContent {
+		t.Errorf("logout: %d", status)
+	}
+	second.end()
+	p.client.CloseIdleConnections()
+	serve(address)
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, p.url+"/session", strings.NewReader("{}"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.AddCookie(before)
+	r.Header.Set("Origin", p.url)
+	answer, err := p.client.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = answer.Body.Close()
+	if answer.StatusCode != http.StatusUnauthorized {
+		t.Errorf("a token that was revoked before a restart: %s", answer.Status)
+	}
+
+	// A new key for tokens counts at once for those who check, and later for who signs.
+	if o := gdtls(t, "", "jwt", "secret", "rotate", "token", "--store", store); o.code != 0 {
+		t.Errorf("rotate: %s", o.stderr)
+	}
+	if status := p.post("/login", fmt.Sprintf(`{"username":"alice","password":%q}`, testPassword), nil); status != http.StatusOK {
+		t.Errorf("login after the rotation: %d", status)
+	}
+	if status := p.post("/session", "{}", nil); status != http.StatusOK {
+		t.Errorf("a session after the rotation: %d", status)
+	}
 }

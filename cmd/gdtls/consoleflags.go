@@ -34,6 +34,7 @@ type openConsole struct {
 	*console.Console
 	accounts bool // who has one can log in
 	opened   consoleOpened
+	follow   func() // ends what follows a store of logins; nil: nothing does
 	stop     context.CancelFunc
 	served   sync.WaitGroup
 }
@@ -58,7 +59,8 @@ func (f *consoleFlags) open(env *environment, title, folder string, w *watch) (*
 	return f.openWith(env, console.Config{Title: title, Source: w.source(), Events: w.hub}, folder)
 }
 
-// openWith is open for a console that is told already what it shows.
+// openWith is open for a console that is told already what it shows, and perhaps who may
+// log in if no file says so.
 func (f *consoleFlags) openWith(env *environment, config console.Config, folder string) (*openConsole, error) {
 	config.Plain, config.Logger = f.ConsolePlain, env.log
 	if f.TLSCert != "" {
@@ -78,16 +80,16 @@ func (f *consoleFlags) openWith(env *environment, config console.Config, folder 
 			path = beside
 		}
 	}
-	c := &openConsole{accounts: path != ""}
-	if c.accounts {
+	if path != "" {
 		known, err := openAccounts(path)
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil, fmt.Errorf("%w (gdtls console account add NAME --accounts %s makes it)", err, path)
 		} else if err != nil {
 			return nil, err
 		}
-		config.Accounts = known
+		config.Accounts, config.Keys, config.Revocations = known, nil, nil
 	}
+	c := &openConsole{accounts: config.Accounts != nil}
 	var err error
 	if c.Console, err = console.Listen(env.ctx, f.Console, config); errors.Is(err, console.ErrPlain) {
 		return nil, usagef("--console %s can be reached from other machines, and %v: give --tls-cert and --tls-key, or --console-plain if something else protects the way", f.Console, err)
@@ -121,6 +123,9 @@ func (c *openConsole) tell(out *output) {
 func (c *openConsole) close() {
 	if c == nil {
 		return
+	}
+	if c.follow != nil {
+		c.follow()
 	}
 	c.stop()
 	c.served.Wait()

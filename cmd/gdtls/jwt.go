@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"gdtls/cmd/gdtls/internal/console"
 	"gdtls/datagram"
 	"gdtls/jwtproto"
 )
@@ -125,7 +126,7 @@ func (s *jwtServe) Run(env *environment) (err error) {
 		return err
 	}
 	defer server.close()
-	view, err := s.open(env, "gdtls jwt serve "+base.LocalAddress().String(), s.Dir, w)
+	view, err := s.openWatch(env, config.Store, "gdtls jwt serve "+base.LocalAddress().String(), w)
 	if err != nil {
 		return err
 	}
@@ -151,6 +152,28 @@ func (s *jwtServe) Run(env *environment) (err error) {
 	}
 	told.emit(note{"the state is kept in " + address.String()})
 	return server.serve(ctx, told, base, s.Transport)
+}
+
+// openWatch opens the console. Who may log in says the file that was named, or that of the
+// lab folder, or else the store.
+func (s *jwtServe) openWatch(env *environment, store jwtproto.Store, title string, w *watch) (*openConsole, error) {
+	if w == nil || s.Accounts != "" || exists(filepath.Join(s.Dir, accountsFile)) {
+		return s.open(env, title, s.Dir, w)
+	}
+	logins, err := loginsOf(env.ctx, store)
+	switch {
+	case err != nil:
+		return nil, err
+	case logins == nil:
+		return s.open(env, title, "", w)
+	}
+	view, err := s.openWith(env, console.Config{
+		Title: title, Source: w.source(), Events: w.hub, Accounts: logins, Keys: logins.keys, Revocations: logins,
+	}, "")
+	if err == nil {
+		view.follow = logins.watch(env.ctx, view.Bearer(), env.log)
+	}
+	return view, err
 }
 
 // openStore opens the store that was named, or that of the lab folder.

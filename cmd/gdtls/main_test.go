@@ -218,7 +218,7 @@ var schemas = map[string]object{
 	"trace":      {"peer": "", "kind": "", "seconds": 0.0},
 
 	"console":  {"url": ""},
-	"account":  {"name": "", "file": "", "change": ""},
+	"account":  {"name": "", "where": "", "change": ""},
 	"accounts": {"names": []any{}},
 }
 

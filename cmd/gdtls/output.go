@@ -197,7 +197,7 @@ func plainView(p palette, e event) string {
 	case consoleOpened:
 		return e.text()
 	case accountChanged:
-		return fmt.Sprintf("%s: account %s %s", e.File, clean(e.Name), e.Change)
+		return fmt.Sprintf("%s: account %s %s", e.Where, clean(e.Name), e.Change)
 	case accountNames:
 		if len(e.Names) == 0 {
 			return "there are no accounts"
