@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -155,4 +156,41 @@ func TestListenersReconnect(t *testing.T) {
 	if err := <-ended; !errors.Is(err, jwtproto.ErrStoreClosed) {
 		t.Errorf("the watcher ended with %v", err)
 	}
+}
+
+// TestListenersNotice has nothing happen for a while, and then the network fail without a
+// word.
+func TestListenersNotice(t *testing.T) {
+	s, p := through(t)
+	s.patience = 100 * time.Millisecond
+	var begun, told atomic.Int64
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() {
+		ended <- s.listen(ctx, secretsChannel, func() { begun.Add(1) }, func(string) { told.Add(1) })
+	}()
+	wait := func(what string, n *atomic.Int64, want int64) {
+		t.Helper()
+		for deadline := time.Now().Add(10 * time.Second); n.Load() < want; time.Sleep(time.Millisecond) {
+			if time.Now().After(deadline) {
+				t.Fatal("it never came about: ", what)
+			}
+		}
+	}
+	wait("that it listens", &begun, 1)
+	time.Sleep(5 * s.patience) // it asks several times
+	before := begun.Load()
+	if err := jwtproto.RotateSecret(t.Context(), s, jwtproto.NewSecret(jwtproto.CookieSecret, "", time.Now())); err != nil {
+		t.Fatal(err)
+	}
+	for told.Load() == 0 && begun.Load() == before { // a machine that is too busy looks like a network that fails
+		time.Sleep(time.Millisecond)
+	}
+	before = begun.Load()
+	p.stalled.Store(true)
+	time.Sleep(5 * s.patience)
+	p.stalled.Store(false)
+	wait("that it listens again", &begun, before+1)
+	cancel()
+	<-ended
 }

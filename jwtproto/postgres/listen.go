@@ -12,10 +12,9 @@ import (
 const (
 	firstPause = 100 * time.Millisecond
 	maxPause   = 3 * time.Second
-	// quiet is after what time without a notification a listener asks whether the server
-	// is still there, and answer how long that may take.
-	quiet  = 30 * time.Second
-	answer = 5 * time.Second
+	// listenerPatience is after what time without a notification a listener asks whether
+	// the server is still there, and how long it waits for an answer.
+	listenerPatience = 15 * time.Second
 )
 
 // listen tells of the notifications of a channel until ctx ends, or the Store is closed,
@@ -46,16 +45,16 @@ func (s *Store) hear(ctx context.Context, channel string, begun func(), told fun
 		return
 	}
 	defer func() {
-		closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), answer)
+		closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.patience)
 		defer cancel()
 		_ = c.Close(closing) // it is gone, told or not
 	}()
-	if _, err := c.Exec(ctx, "LISTEN "+pgx.Identifier{channel}.Sanitize()); err != nil {
+	if err := s.ask(ctx, c, "LISTEN "+pgx.Identifier{channel}.Sanitize()); err != nil {
 		return
 	}
 	begun()
 	for {
-		waiting, cancel := context.WithTimeout(ctx, quiet)
+		waiting, cancel := context.WithTimeout(ctx, s.patience)
 		n, err := c.WaitForNotification(waiting)
 		cancel()
 		switch {
@@ -64,12 +63,17 @@ func (s *Store) hear(ctx context.Context, channel string, begun func(), told fun
 		case ctx.Err() != nil || c.IsClosed() || waiting.Err() == nil:
 			return
 		default:
-			asking, cancel := context.WithTimeout(ctx, answer)
-			err := c.Ping(asking)
-			cancel()
-			if err != nil {
+			if err := s.ask(ctx, c, "SELECT"); err != nil {
 				return
 			}
 		}
 	}
+}
+
+// ask runs a statement that takes no time.
+func (s *Store) ask(ctx context.Context, c *pgx.Conn, statement string) error {
+	ctx, cancel := context.WithTimeout(ctx, s.patience)
+	defer cancel()
+	_, err := c.Exec(ctx, statement)
+	return err
 }

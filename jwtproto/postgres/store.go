@@ -37,12 +37,14 @@ const DefaultRows = 1_000_000
 // A Store is a jwtproto.Store in a database. Open makes it.
 type Store struct {
 	// Constant.
-	pool   *pgxpool.Pool
-	node   string          // tells this Store from all others
-	rows   uint64          // of each group that are kept
-	events bool            // others are told of new rows
-	life   context.Context // ends with Close
-	end    context.CancelFunc
+	pool     *pgxpool.Pool
+	node     string        // tells this Store from all others
+	rows     uint64        // of each group that are kept
+	events   bool          // others are told of new rows
+	patience time.Duration // of listeners
+
+	life context.Context // ends with Close
+	end  context.CancelFunc
 }
 
 var _ jwtproto.Store = (*Store)(nil)
@@ -72,7 +74,7 @@ func Open(ctx context.Context, address string, options ...Option) (*Store, error
 	if err := prepare(ctx, config.ConnConfig.Copy()); err != nil {
 		return nil, explain("cannot use the database", err)
 	}
-	s := &Store{node: newNode(), rows: DefaultRows}
+	s := &Store{node: newNode(), rows: DefaultRows, patience: listenerPatience}
 	s.life, s.end = context.WithCancel(context.WithoutCancel(ctx))
 	for _, option := range options {
 		option(s)
