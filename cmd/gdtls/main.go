@@ -4,10 +4,10 @@
 //	gdtls demo [--once] [--data DIR]
 //	gdtls serve --listen ADDR:PORT
 //	gdtls connect ADDR:PORT
-//	gdtls jwt serve|walk|keygen
+//	gdtls jwt serve|walk|keygen|status|history|export|secret
 //	gdtls console [account add|remove|list]
 //	gdtls cert new|show|verify
-//	gdtls bench throughput|handshake|idle
+//	gdtls bench throughput|handshake|idle|jwt
 //
 // Every command prints for people, or with --json one JSON object a line for
 // programs. It exits with 0 only if what was asked for happened, with 2 if the
