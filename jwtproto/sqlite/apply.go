@@ -55,13 +55,13 @@ func (s *Store) transact(ctx context.Context, do func(*writer) error) (err error
 		return err
 	}
 	if err = do(w); err == nil {
-		err = w.end(`COMMIT`)
+		err = w.exec(&commit, 1, nil)
 	}
 	if err == nil {
 		err = w.moved()
 	}
 	if err != nil {
-		_ = w.end(`ROLLBACK`) // closing does so, too
+		_ = w.exec(&rollback, 1, nil) // closing does so, too
 		s.drop()
 	}
 	return err

@@ -1,9 +1,6 @@
 package sqlite
 
-import (
-	"context"
-	"database/sql"
-)
+import "database/sql"
 
 // pruneStep is after how many new rows of a group its oldest ones are looked at. At most
 // twice as many as are new are deleted then, so that no batch takes much longer than
@@ -27,12 +24,17 @@ func (w *writer) prune(keep int64) error {
 	return nil
 }
 
+var (
+	firstRow    = bulk{head: `SELECT min(seq) FROM history WHERE grp = ?`}
+	deleteUntil = bulk{head: `DELETE FROM history WHERE grp = ? AND seq < ?`}
+)
+
 // pruneGroup deletes rows before one that stays, at most so many.
 func (w *writer) pruneGroup(group, stay, most int64) error {
 	var first sql.NullInt64
-	if err := w.conn.QueryRowContext(context.Background(), `SELECT min(seq) FROM history WHERE grp = ?`, group).Scan(&first); err != nil {
+	err := w.query(&firstRow, 1, func(args []any, _ int) []any { return append(args, group) }, func(rows *sql.Rows) error { return rows.Scan(&first) })
+	if err != nil {
 		return err
 	}
-	_, err := w.conn.ExecContext(context.Background(), `DELETE FROM history WHERE grp = ? AND seq < ?`, group, min(stay, first.Int64+most))
-	return err
+	return w.exec(&deleteUntil, 1, func(args []any, _ int) []any { return append(args, group, min(stay, first.Int64+most)) })
 }

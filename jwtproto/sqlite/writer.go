@@ -15,8 +15,8 @@ import (
 
 // Of the connection that writes.
 const (
-	// pageCache is in KiB: the part of the index of tokens that is in use.
-	pageCache = 64 << 10
+	// pageCache is in KiB: a page of the index for each of some thousand groups.
+	pageCache = 16 << 10
 	// checkpoint is after how many pages of the log they are written to the file.
 	checkpoint = 4096
 	// firstPause is how long it waits for its turn to write before it asks again; it waits
@@ -97,10 +97,16 @@ func (w *writer) close() error {
 	return errors.Join(append(errs, w.conn.Close(), w.db.Close())...)
 }
 
+var (
+	beginNow = bulk{head: `BEGIN IMMEDIATE`}
+	commit   = bulk{head: `COMMIT`}
+	rollback = bulk{head: `ROLLBACK`}
+)
+
 // begin waits for the turn to write. Nobody else writes until the transaction ends.
 func (w *writer) begin(ctx context.Context) error {
 	for pause := firstPause; ; pause = min(2*pause, maxPause) {
-		_, err := w.conn.ExecContext(context.WithoutCancel(ctx), `BEGIN IMMEDIATE`)
+		err := w.exec(&beginNow, 1, nil)
 		if err == nil || !retriable(err) {
 			return err
 		}
@@ -110,12 +116,6 @@ func (w *writer) begin(ctx context.Context) error {
 		case <-time.After(pause):
 		}
 	}
-}
-
-// end commits or rolls back.
-func (w *writer) end(how string) error {
-	_, err := w.conn.ExecContext(context.Background(), how)
-	return err
 }
 
 // bulk is a statement for many rows at once, as head, row, row and so on, tail.
@@ -143,7 +143,8 @@ func (w *writer) statement(b *bulk, class int) (*sql.Stmt, error) {
 	return of[class], nil
 }
 
-// exec executes a statement for n rows. row appends the values of each to args.
+// exec executes a statement for n rows. row appends the values of each to args; it may be
+// nil if there are none.
 func (w *writer) exec(b *bulk, n int, row func(args []any, i int) []any) error {
 	for done := 0; done < n; {
 		class := min(bits.Len(uint(n-done))-1, classes-1)
@@ -153,7 +154,9 @@ func (w *writer) exec(b *bulk, n int, row func(args []any, i int) []any) error {
 		}
 		w.args = w.args[:0]
 		for range 1 << class {
-			w.args = row(w.args, done)
+			if row != nil {
+				w.args = row(w.args, done)
+			}
 			done++
 		}
 		if _, err := statement.ExecContext(context.Background(), w.args...); err != nil {
