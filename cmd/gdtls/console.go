@@ -37,7 +37,7 @@ func (c *consoleWatch) Run(env *environment) error {
 		return err
 	}
 	told := newToldWatch()
-	view, err := c.openWith(env, console.Config{Title: "gdtls console", Source: told.source(), Events: told.hub}, "")
+	view, err := c.openWith(env, env.out, console.Config{Title: "gdtls console", Source: told.source(), Events: told.hub}, "")
 	if err != nil {
 		return err
 	}

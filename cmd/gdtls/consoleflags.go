@@ -17,9 +17,6 @@ import (
 // checkModes tells whether the modes of files say who may read them.
 const checkModes = runtime.GOOS != "windows"
 
-// linkOwner is the name under which one-time links log in.
-const linkOwner = "console"
-
 // consoleFlags open a console.
 type consoleFlags struct {
 	Console      string `placeholder:"ADDR:PORT" group:"Console: a page that shows what happens" help:"Show the console here, by HTTP; port 0 takes a free one."`
@@ -51,18 +48,20 @@ func (f *consoleFlags) check() error {
 }
 
 // open opens a console that shows what w sees, if w is not nil; otherwise the result is
-// nil. folder is where its accounts are if there is no flag for that; empty: nowhere.
-func (f *consoleFlags) open(env *environment, title, folder string, w *watch) (*openConsole, error) {
+// nil. out is where it tells links that log in. folder is where its accounts are if there is no flag for that; empty: nowhere.
+func (f *consoleFlags) open(env *environment, out *output, title, folder string, w *watch) (*openConsole, error) {
 	if w == nil {
 		return nil, nil
 	}
-	return f.openWith(env, console.Config{Title: title, Source: w.source(), Events: w.hub}, folder)
+	return f.openWith(env, out, console.Config{Title: title, Source: w.source(), Events: w.hub}, folder)
 }
 
 // openWith is open for a console that is told already what it shows, and perhaps who may
 // log in if no file says so.
-func (f *consoleFlags) openWith(env *environment, config console.Config, folder string) (*openConsole, error) {
+func (f *consoleFlags) openWith(env *environment, out *output, config console.Config, folder string) (*openConsole, error) {
 	config.Plain, config.Logger = f.ConsolePlain, env.log
+	c := &openConsole{}
+	config.NewLink = func(link string) { out.emit(consoleOpened{URL: c.opened.URL, Login: link}) }
 	if f.TLSCert != "" {
 		key := f.TLSKey
 		if key == "" {
@@ -89,7 +88,7 @@ func (f *consoleFlags) openWith(env *environment, config console.Config, folder 
 		}
 		config.Accounts, config.Keys, config.Revocations = known, nil, nil
 	}
-	c := &openConsole{accounts: config.Accounts != nil}
+	c.accounts = config.Accounts != nil
 	var err error
 	if c.Console, err = console.Listen(env.ctx, f.Console, config); errors.Is(err, console.ErrPlain) {
 		return nil, usagef("--console %s can be reached from other machines, and %v: give --tls-cert and --tls-key, or --console-plain if something else protects the way", f.Console, err)
@@ -98,7 +97,7 @@ func (f *consoleFlags) openWith(env *environment, config console.Config, folder 
 	}
 	c.opened.URL = c.URL()
 	if !c.accounts {
-		if c.opened.Login, err = c.LoginURL(linkOwner); err != nil {
+		if c.opened.Login, err = c.LoginURL(); err != nil {
 			return nil, err
 		}
 	}

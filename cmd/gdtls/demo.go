@@ -82,7 +82,7 @@ func (d *demoCommand) Run(env *environment) error {
 	if err := jwt.start(ctx, &servers, seen); err != nil {
 		return err
 	}
-	view, err := (&consoleFlags{Console: d.Console}).open(env, "gdtls demo", "", seen)
+	view, err := (&consoleFlags{Console: d.Console}).open(env, out, "gdtls demo", "", seen)
 	if err != nil {
 		return err
 	}

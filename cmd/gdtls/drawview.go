@@ -64,6 +64,8 @@ func draw(p palette, e event) string {
 		if e.Clean {
 			return p.good("  ✓ ") + e.Reason
 		}
+	case consoleOpened:
+		return "\n" + p.strong("Watch it in a browser. This link logs in, once, within ten minutes:") + "\n  " + e.Login
 	case demoDone:
 		if e.OK {
 			return "\n" + p.good("✓ ") + fmt.Sprintf("%d conversations and %d walks, as they should be", len(e.Conversations), len(e.Walks))

@@ -126,7 +126,7 @@ func (s *jwtServe) Run(env *environment) (err error) {
 		return err
 	}
 	defer server.close()
-	view, err := s.openWatch(env, config.Store, "gdtls jwt serve "+base.LocalAddress().String(), w)
+	view, err := s.openWatch(env, out, config.Store, "gdtls jwt serve "+base.LocalAddress().String(), w)
 	if err != nil {
 		return err
 	}
@@ -156,18 +156,18 @@ func (s *jwtServe) Run(env *environment) (err error) {
 
 // openWatch opens the console. Who may log in says the file that was named, or that of the
 // lab folder, or else the store.
-func (s *jwtServe) openWatch(env *environment, store jwtproto.Store, title string, w *watch) (*openConsole, error) {
+func (s *jwtServe) openWatch(env *environment, out *output, store jwtproto.Store, title string, w *watch) (*openConsole, error) {
 	if w == nil || s.Accounts != "" || exists(filepath.Join(s.Dir, accountsFile)) {
-		return s.open(env, title, s.Dir, w)
+		return s.open(env, out, title, s.Dir, w)
 	}
 	logins, err := loginsOf(env.ctx, store)
 	switch {
 	case err != nil:
 		return nil, err
 	case logins == nil:
-		return s.open(env, title, "", w)
+		return s.open(env, out, title, "", w)
 	}
-	view, err := s.openWith(env, console.Config{
+	view, err := s.openWith(env, out, console.Config{
 		Title: title, Source: w.source(), Events: w.hub, Accounts: logins, Keys: logins.keys, Revocations: logins,
 	}, "")
 	if err == nil {

@@ -61,7 +61,7 @@ func (s *serveCommand) Run(env *environment) error {
 		defer srv.metrics.close()
 		srv.out.emit(note{"counters are shown at " + srv.metrics.url()})
 	}
-	view, err := s.open(env, "gdtls serve "+packets.LocalAddr().String(), "", srv.watch)
+	view, err := s.open(env, srv.out, "gdtls serve "+packets.LocalAddr().String(), "", srv.watch)
 	if err != nil {
 		_ = packets.Close()
 		return err

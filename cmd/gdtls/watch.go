@@ -92,6 +92,9 @@ func (w *watch) publish(e event) {
 	}
 }
 
+// maxShownMessage is how many bytes a peer's message may have to be shown as a whole.
+const maxShownMessage = 1 << 10
+
 // publish puts an event of a server into a console's log.
 func publish(to *console.Hub, e event) {
 	if _, secret := e.(consoleOpened); secret {
@@ -109,7 +112,7 @@ func publish(to *console.Hub, e event) {
 	default:
 		out.Level = console.Message
 	}
-	if out.Kind != "" {
+	if message, ok := e.(received); out.Kind != "" && !(ok && message.Size > maxShownMessage) {
 		out.Fields, _ = json.Marshal(e) // made of strings, numbers and lists
 	}
 	to.Publish(out)

@@ -119,6 +119,13 @@ func TestLooks(t *testing.T) {
 
 	again := open(t, login)
 	again.until("the link is not good twice", `document.getElementById("problem")?.textContent.includes("has been used")`)
+	again.screenshot("login-link")
+	again.axe("login by link")
+	again.do(chromedp.Click("#link"))
+	link := s.wait("console", func(e event) bool { return e.text("login") != login }).text("login")
+	again.do(chromedp.Navigate("about:blank"), chromedp.Navigate(link))
+	again.live()
+	again = open(t, login)
 	again.do(chromedp.Navigate(login[:strings.Index(login, "login")]))
 	again.until("a page without login leads to it", `location.pathname === "/login"`)
 }

@@ -18,6 +18,10 @@ import (
 )
 
 const (
+	// linkOwner is the name under which one-time links log in.
+	linkOwner = "console"
+	// linkInterval is how often somebody who is not logged in may ask for one.
+	linkInterval = 30 * time.Second
 	// subprotocol is that of the page's WebSocket.
 	subprotocol = "gdtls.console"
 	// DefaultMaxViewers is how many pages may watch at once.
@@ -41,6 +45,10 @@ type Config struct {
 	Events *Hub
 	// Accounts know the passwords; nil: only one-time links let in.
 	Accounts wsserver.Accounts
+	// NewLink is told of a one-time link that somebody wants at the login page, and shows
+	// it to whom the server belongs. It is called twice a minute at most. nil: there are
+	// no such links.
+	NewLink func(url string)
 	// Keys sign the tokens; nil: a random one, so that all logins end with the program.
 	Keys *wsserver.Keys
 	// Revocations keep who has logged out; nil: they are forgotten with the program.
@@ -67,9 +75,10 @@ type Console struct {
 	sockets  *wsserver.WebSocketServer
 	pages    *pages
 
-	dropped atomic.Uint64 // events that viewers missed
-	state   atomic.Pointer[state]
-	mu      sync.Mutex // serializes changes of state
+	state atomic.Pointer[state]
+
+	mu     sync.Mutex // serializes changes of state
+	linked time.Time  // guarded by mu: when a link was last asked for
 }
 
 // Listen opens the console at an address such as "127.0.0.1:0"; nobody is served before
@@ -161,10 +170,10 @@ func (c *Console) URL() string {
 	return scheme + "://" + net.JoinHostPort(host, port) + "/"
 }
 
-// LoginURL is a link that logs in, once, as somebody of that name; it is good for ten
+// LoginURL is a link that logs in, once, as somebody named console; it is good for ten
 // minutes.
-func (c *Console) LoginURL(name string) (string, error) {
-	ticket, err := c.login.NewTicket(name)
+func (c *Console) LoginURL() (string, error) {
+	ticket, err := c.login.NewTicket(linkOwner)
 	if err != nil {
 		return "", err
 	}
@@ -205,8 +214,9 @@ func (c *Console) acceptViewers(ctx context.Context, working *sync.WaitGroup) {
 		}
 		working.Go(func() {
 			name := connection.Identity().Name
-			err := c.watch(ctx, name, socket{connection})
-			c.config.Logger.Debug("a viewer is gone", "name", name, "reason", err)
+			if err := c.watch(ctx, name, socket{connection}); err != nil {
+				c.config.Logger.Debug("a viewer did not begin", "name", name, "reason", err)
+			}
 			closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), farewellTime)
 			defer cancel()
 			_ = connection.Close(closing, wsserver.StatusNormalClosure, "")
@@ -234,6 +244,7 @@ func (c *Console) handler() http.Handler {
 	mux.HandleFunc("GET "+c.pages.prefix+"/{name}", c.pages.serveAsset)
 	mux.HandleFunc("POST /login", c.login.ServeLogin)
 	mux.HandleFunc("POST /login/once", c.login.ServeOnce)
+	mux.HandleFunc("POST /login/link", c.serveLink)
 	mux.HandleFunc("POST /logout", c.login.ServeLogout)
 	mux.HandleFunc("POST /renew", c.login.ServeRenew)
 	mux.HandleFunc("POST /session", c.serveSession)
@@ -254,4 +265,34 @@ func (c *Console) serveSession(w http.ResponseWriter, r *http.Request) {
 		Expires int64  `json:"expires"`
 		Now     int64  `json:"now"`
 	}{who.Name, who.Expires.UnixMilli(), time.Now().UnixMilli()})
+}
+
+// serveLink has a one-time link shown to whom the server belongs: who asks does not get it.
+func (c *Console) serveLink(w http.ResponseWriter, r *http.Request) {
+	if c.config.NewLink == nil || c.config.Accounts != nil {
+		w.WriteHeader(http.StatusNotFound)
+		return
+	}
+	if r.Header.Get("Content-Type") != "application/json" { // which other sites' pages cannot send
+		w.WriteHeader(http.StatusUnsupportedMediaType)
+		return
+	}
+	c.mu.Lock()
+	now := time.Now()
+	early := !c.linked.IsZero() && now.Sub(c.linked) < linkInterval
+	if !early {
+		c.linked = now
+	}
+	c.mu.Unlock()
+	if early {
+		w.WriteHeader(http.StatusTooManyRequests)
+		return
+	}
+	link, err := c.LoginURL()
+	if err != nil {
+		w.WriteHeader(http.StatusInternalServerError)
+		return
+	}
+	c.config.NewLink(link)
+	w.WriteHeader(http.StatusNoContent)
 }

@@ -85,6 +85,7 @@ type viewer struct {
 	event         uint64 // number of the last one
 	sample        uint64
 	peers, groups uint64 // versions
+	missed        uint64 // events that were dropped before it could read them
 
 	query   peerQuery
 	queries chan peerQuery // what it wants to see now
@@ -92,7 +93,8 @@ type viewer struct {
 	frame   []byte // scratch
 }
 
-// watch serves a viewer until its stream ends.
+// watch serves a viewer until its stream ends, which is no error; that is one who does
+// not begin as it should.
 func (c *Console) watch(ctx context.Context, name string, s stream) error {
 	v := &viewer{
 		console: c, name: name, stream: s, query: peerQuery{}.normal(),
@@ -118,10 +120,10 @@ func (c *Console) watch(ctx context.Context, name string, s stream) error {
 		defer close(listening)
 		stop(v.listen(ctx))
 	}()
-	err = v.tell(ctx)
-	stop(err)
+	stop(v.tell(ctx))
 	<-listening
-	return context.Cause(ctx)
+	c.config.Logger.Debug("a viewer is gone", "name", name, "missed_events", v.missed, "reason", context.Cause(ctx))
+	return nil
 }
 
 // begin puts the viewer where it was, or where one begins that sees the server for the
@@ -178,7 +180,7 @@ func (v *viewer) tell(ctx context.Context) error {
 func (v *viewer) tellNews(ctx context.Context) error {
 	var gone uint64
 	v.frame, v.event, gone = v.console.hub.read(v.frame[:0], v.event)
-	v.console.dropped.Add(gone)
+	v.missed += gone
 	if len(v.frame) > 0 {
 		if err := v.write(ctx, v.frame); err != nil {
 			return err

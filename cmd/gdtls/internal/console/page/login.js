@@ -42,6 +42,21 @@ function showForm() {
   byId("submit").hidden = !accounts;
 }
 
+byId("link").addEventListener("click", async () => {
+  byId("printed").textContent = "";
+  problem.textContent = "";
+  try {
+    const response = await post("/login/link");
+    if (response.ok) {
+      byId("printed").textContent = "Look where the server was started.";
+    } else {
+      problem.textContent = explain(response.status);
+    }
+  } catch {
+    problem.textContent = "The server cannot be reached.";
+  }
+});
+
 form.addEventListener("submit", (e) => {
   e.preventDefault();
   ticket = null;
