@@ -15,6 +15,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -90,6 +91,11 @@ func TestSecrets(t *testing.T) {
 		t.Errorf("imported %s", got)
 	}
 	server := startJWT(t, dir, "--store", store)
+	if !slices.ContainsFunc(server.seen, func(e object) bool {
+		return e.name() == "warning" && strings.Contains(fmt.Sprint(e["message"]), "--cert")
+	}) {
+		t.Errorf("no warning of the makeshift certificate: %v", server.seen)
+	}
 	if got := uses(); got["cookie"] != "used " || got["ticket"] != "used " {
 		t.Errorf("the server made %v", got)
 	}

@@ -151,6 +151,9 @@ func (s *jwtServe) Run(env *environment) (err error) {
 		defer stop()
 	}
 	told.emit(note{"the state is kept in " + address.String()})
+	if address.kind == "postgres" && config.Certificate != nil && s.Cert == "" {
+		told.emit(warning{Message: "the certificate is a makeshift one, which no other server with this store has: clients take them for different servers (--cert names one for all)"})
+	}
 	return server.serve(ctx, told, base, s.Transport)
 }
 
