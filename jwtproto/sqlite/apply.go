@@ -43,7 +43,7 @@ func (s *Store) transact(ctx context.Context, do func(*writer) error) (err error
 		return err
 	}
 	if s.writer == nil {
-		if s.writer, err = connect(ctx, &s.file); err != nil {
+		if s.writer, err = connect(ctx, &s.file, s.remembered); err != nil {
 			return err
 		}
 	}

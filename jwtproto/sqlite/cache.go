@@ -23,8 +23,9 @@ type group struct {
 	oldest int                         // in tokens
 }
 
-// remember adds the token of a new row, if it has one, and forgets the oldest.
-func (g *group) remember(token jwtproto.TokenID, seq uint64) {
+// remember adds the token of a new row, if it has one, and forgets the oldest of more than
+// so many.
+func (g *group) remember(token jwtproto.TokenID, seq uint64, most int) {
 	if token == (jwtproto.TokenID{}) {
 		return
 	}
@@ -32,13 +33,13 @@ func (g *group) remember(token jwtproto.TokenID, seq uint64) {
 		g.seen = map[jwtproto.TokenID]uint64{}
 	}
 	g.seen[token] = seq
-	if len(g.tokens) < remembered {
+	if len(g.tokens) < most {
 		g.tokens = append(g.tokens, token)
 		return
 	}
 	delete(g.seen, g.tokens[g.oldest])
 	g.tokens[g.oldest] = token
-	g.oldest = (g.oldest + 1) % remembered
+	g.oldest = (g.oldest + 1) % most
 }
 
 // loadGroups gives the states of groups.
@@ -114,7 +115,8 @@ func (w *writer) loadGroups(names []string) error {
 		row.finish()
 		g := w.groups[name]
 		if known := g.state.Row.Seq; state.Row.Seq > known {
-			behind[name] = max(known+remembered, state.Row.Seq) - remembered
+			most := uint64(w.remembered)
+			behind[name] = max(known+most, state.Row.Seq) - most
 		}
 		g.id, g.state = id, state
 		w.ledger.States[name] = state
@@ -133,7 +135,7 @@ func (w *writer) loadGroups(names []string) error {
 			}
 			var id jwtproto.TokenID
 			copy(id[:], token)
-			g.remember(id, seq)
+			g.remember(id, seq, w.remembered)
 			return nil
 		})
 		if err != nil {
@@ -189,6 +191,6 @@ func (w *writer) remember() {
 	}
 	for i := range w.ledger.Rows {
 		r := &w.ledger.Rows[i]
-		w.groups[r.Group].remember(r.Token, r.Seq)
+		w.groups[r.Group].remember(r.Token, r.Seq, w.remembered)
 	}
 }

@@ -26,10 +26,11 @@ const (
 // Store is a jwtproto.Store in a file. Safe for concurrent use.
 type Store struct {
 	// Constant.
-	file     file
-	keep     int64
-	readOnly bool
-	readers  *sql.DB
+	file       file
+	keep       int64 // rows of each group
+	remembered int   // tokens of each group
+	readOnly   bool
+	readers    *sql.DB
 
 	mu     sync.Mutex // guards the rest; held while a batch is kept
 	closed bool
@@ -52,7 +53,7 @@ func ReadOnly() Option { return func(s *Store) { s.readOnly = true } }
 // not exist. A file of an older version is brought up to date; one of a newer version is
 // refused. So is a SQLite database that another program made.
 func Open(ctx context.Context, path string, options ...Option) (*Store, error) {
-	s := &Store{keep: DefaultRows}
+	s := &Store{keep: DefaultRows, remembered: remembered}
 	for _, option := range options {
 		option(s)
 	}
@@ -82,7 +83,7 @@ func (s *Store) open(ctx context.Context) (err error) {
 	s.readers.SetMaxIdleConns(maxReaders)
 	s.readers.SetConnMaxIdleTime(readerIdle)
 	if !s.readOnly {
-		if s.writer, err = connect(ctx, &s.file); err != nil {
+		if s.writer, err = connect(ctx, &s.file, s.remembered); err != nil {
 			return errors.Join(err, s.readers.Close())
 		}
 	}

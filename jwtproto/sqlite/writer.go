@@ -27,10 +27,11 @@ const (
 
 // writer is the connection that writes, with what it needs again and again.
 type writer struct {
-	file   *file
-	db     *sql.DB
-	conn   *sql.Conn
-	opened []os.FileInfo // the file and its log, by which they are known again
+	file       *file
+	remembered int // tokens of each group
+	db         *sql.DB
+	conn       *sql.Conn
+	opened     []os.FileInfo // the file and its log, by which they are known again
 
 	statements map[*bulk]*[classes]*sql.Stmt
 	groups     map[string]*group
@@ -41,7 +42,7 @@ type writer struct {
 }
 
 // connect opens the file to write, which must be one of this version.
-func connect(ctx context.Context, f *file) (*writer, error) {
+func connect(ctx context.Context, f *file, remembered int) (*writer, error) {
 	if err := f.check(ctx); err != nil {
 		return nil, err
 	}
@@ -51,7 +52,7 @@ func connect(ctx context.Context, f *file) (*writer, error) {
 	if err != nil {
 		return nil, err
 	}
-	w := &writer{file: f, db: db, statements: map[*bulk]*[classes]*sql.Stmt{}, groups: map[string]*group{}}
+	w := &writer{file: f, remembered: remembered, db: db, statements: map[*bulk]*[classes]*sql.Stmt{}, groups: map[string]*group{}}
 	if w.conn, err = db.Conn(ctx); err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
