@@ -104,26 +104,28 @@ func TestParsePasswordHash(t *testing.T) {
 	}
 }
 
-// A name that is unknown costs as much as a wrong password.
+// A name that is unknown costs as much as a wrong password. The least of several times
+// counts, since other work on the machine only adds to them.
 func TestUnknownNameTakesAsLong(t *testing.T) {
 	p := newPasswordChecker()
-	took := func(hash string) time.Duration {
-		least := time.Hour
-		for range 3 {
-			start := time.Now()
-			if good, err := p.check(t.Context(), hash, "wrong horse"); good || err != nil {
-				t.Fatal(good, err)
-			}
-			least = min(least, time.Since(start))
-		}
-		return least
-	}
 	hash, err := HashPassword(adasPassword)
 	if err != nil {
 		t.Fatal(err)
 	}
-	known, unknown := took(hash), took("")
-	if unknown < known/2 || known < unknown/2 {
+	known, unknown := time.Hour, time.Hour
+	check := func(hash string, least *time.Duration) {
+		start := time.Now()
+		if good, err := p.check(t.Context(), hash, "wrong horse"); good || err != nil {
+			t.Fatal(good, err)
+		}
+		*least = min(*least, time.Since(start))
+	}
+	alike := func() bool { return unknown > known/2 && known > unknown/2 }
+	for try := 0; try < 3 || try < 30 && !alike(); try++ {
+		check(hash, &known)
+		check("", &unknown)
+	}
+	if !alike() {
 		t.Errorf("a known name takes %v, an unknown one %v", known, unknown)
 	}
 }
