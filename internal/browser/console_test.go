@@ -284,3 +284,30 @@ func TestLostConnection(t *testing.T) {
 	p.until("the loss of events is told", `/^[\d,]+ events were lost/.test(document.getElementById("log-dropped").textContent)`)
 	p.until("the end is there", `document.getElementById("log-lines").lastElementChild.textContent.includes("closed")`)
 }
+
+// A page survives the restart of a server that keeps its logins, and begins anew with what
+// that one tells.
+func TestRestart(t *testing.T) {
+	if browser == nil {
+		t.Skip(missing)
+	}
+	lab := filepath.Join(t.TempDir(), "lab")
+	gdtls(t, "", "jwt", "keygen", lab, "--group", "reds")
+	gdtls(t, testPassword+"\n", "console", "account", "add", "alice", "--store", "sqlite:"+filepath.Join(lab, "store", "gdtls.sqlite"))
+	serve := func(at string) (s *server, url string) {
+		s = start(t, "jwt", "serve", "127.0.0.1", "0", lab, "--no-logs", "--console", at)
+		return s, s.wait("console", nil).text("url")
+	}
+	s, url := serve("127.0.0.1:0")
+	p := open(t, url)
+	p.do(chromedp.WaitVisible("#username"), chromedp.SendKeys("#username", "alice"), chromedp.SendKeys("#password", testPassword+kb.Enter))
+	p.live()
+	gdtls(t, "", "jwt", "walk", s.wait("jwt_listening", nil).text("address"), "--dir", lab, "--group", "reds")
+	p.until("the log has the walk", lines(`[data-level="message"]`)+` === 7`)
+	s.stop()
+	p.until("the loss is shown", `document.getElementById("link").dataset.state !== "live"`)
+	serve(strings.TrimSuffix(strings.TrimPrefix(url, "http://"), "/"))
+	p.live()
+	p.until("the log begins anew", lines(`[data-level="message"]`)+` === 0 && `+lines(`[data-level="info"]`)+` > 0`)
+	p.until("the walk is not forgotten", `document.querySelector('[data-group="REDS"] .member.full')`)
+}

@@ -56,13 +56,24 @@ type finding struct {
 	} `json:"nodes"`
 }
 
+// axeScript is what npm ci gets.
+var axeScript = filepath.Join("node_modules", "axe-core", "axe.min.js")
+
+// TestAxe tells whether the other tests can look for what axe knows.
+func TestAxe(t *testing.T) {
+	if _, err := os.Stat(axeScript); err != nil {
+		t.Skip("needs axe-core: npm ci in internal/browser gets it")
+	}
+}
+
 // axe looks for what people with disabilities could not use. What is serious or critical
-// fails the test, the rest is told.
+// fails the test, the rest is told. Without axe-core it does nothing, of which TestAxe
+// tells.
 func (p *page) axe(what string) {
 	p.t.Helper()
-	script, err := os.ReadFile(filepath.Join("node_modules", "axe-core", "axe.min.js"))
+	script, err := os.ReadFile(axeScript)
 	if err != nil {
-		p.t.Skip("needs axe-core: npm ci in internal/browser gets it")
+		return
 	}
 	p.do(chromedp.Evaluate[chromedp.Void](string(script)))
 	ctx, cancel := context.WithTimeout(p.ctx, limit)
