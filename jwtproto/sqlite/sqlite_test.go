@@ -19,3 +19,5 @@ var kind = storetest.Kind{Shared: true, New: func(t testing.TB) func() (jwtproto
 func TestStore(t *testing.T) { storetest.Run(t, kind) }
 
 func TestSecrets(t *testing.T) { storetest.RunSecrets(t, kind) }
+
+func TestAccounts(t *testing.T) { storetest.RunAccounts(t, kind) }

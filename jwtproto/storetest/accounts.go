@@ -1,35 +1,50 @@
-package sqlite_test
+package storetest
 
 import (
 	"context"
 	"errors"
-	"path/filepath"
 	"slices"
 	"testing"
 	"time"
 
 	"gdtls/jwtproto"
-	"gdtls/jwtproto/sqlite"
 )
 
-// two opens a file twice.
-func two(t *testing.T) (a, b *sqlite.Store) {
-	t.Helper()
-	path := filepath.Join(t.TempDir(), "gdtls.sqlite")
-	var stores []*sqlite.Store
-	for range 2 {
-		s, err := sqlite.Open(t.Context(), path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { s.Close() })
-		stores = append(stores, s)
-	}
-	return stores[0], stores[1]
+// Accounts is what a Store has that keeps accounts and revoked logins, too. Package
+// wsserver describes them.
+type Accounts interface {
+	PasswordHash(ctx context.Context, name string) (hash string, err error)
+	SetPasswordHash(ctx context.Context, name, hash string) error
+	RemoveAccount(ctx context.Context, name string) (removed bool, err error)
+	Accounts(ctx context.Context) (names []string, err error)
+
+	Revoke(ctx context.Context, login string, until time.Time) error
+	Revoked(ctx context.Context) (logins map[string]time.Time, err error)
+	WatchRevocations(ctx context.Context, changed func()) error
 }
 
-func TestAccounts(t *testing.T) {
-	s, other := two(t)
+// RunAccounts runs the tests of Stores that are Accounts, too, and shared.
+func RunAccounts(t *testing.T, kind Kind) {
+	t.Run("Accounts", func(t *testing.T) { testAccounts(t, kind) })
+	t.Run("Revocations", func(t *testing.T) { testRevocations(t, kind) })
+}
+
+// twoAccounts opens a Store twice.
+func twoAccounts(t testing.TB, kind Kind) (s, other Accounts) {
+	t.Helper()
+	opener := kind.New(t)
+	var ok, okToo bool
+	s, ok = open(t, opener).(Accounts)
+	other, okToo = open(t, opener).(Accounts)
+	if !ok || !okToo {
+		t.Fatal("the store has no accounts")
+	}
+	return s, other
+}
+
+// testAccounts has one set hashes of passwords, and the other read them.
+func testAccounts(t *testing.T, kind Kind) {
+	s, other := twoAccounts(t, kind)
 	hash := func(name, want string) {
 		t.Helper()
 		if got, err := other.PasswordHash(t.Context(), name); err != nil || got != want {
@@ -55,11 +70,13 @@ func TestAccounts(t *testing.T) {
 	hash("ada", "")
 }
 
-func TestRevocations(t *testing.T) {
-	s, other := two(t)
+// testRevocations has one revoke logins, and the other hear of it.
+func testRevocations(t *testing.T, kind Kind) {
+	s, other := twoAccounts(t, kind)
 	told := make(chan struct{}, 100)
 	ended := make(chan error, 1)
 	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
 	go func() { ended <- other.WatchRevocations(ctx, func() { told <- struct{}{} }) }()
 	wait := func() {
 		t.Helper()
@@ -88,7 +105,9 @@ func TestRevocations(t *testing.T) {
 	if err := <-ended; !errors.Is(err, context.Canceled) {
 		t.Errorf("the watcher ended with %v", err)
 	}
-	s.Close()
+	if err := s.(jwtproto.Store).Close(); err != nil {
+		t.Fatal(err)
+	}
 	if _, err := s.Revoked(t.Context()); !errors.Is(err, jwtproto.ErrStoreClosed) {
 		t.Errorf("closed: %v", err)
 	}
