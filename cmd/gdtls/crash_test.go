@@ -6,7 +6,6 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
-	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -48,27 +47,15 @@ func TestCrash(t *testing.T) {
 	told := make([]*spread, groups)
 	walks := make([]int, groups)
 	for i, name := range names {
-		data, err := os.ReadFile(filepath.Join(dir, jwtproto.ClientsFolder, strings.ToLower(name)+".pem"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		key, err := jwtproto.ParsePrivateKey(data)
-		if err != nil {
-			t.Fatal(err)
-		}
-		packets, err := net.ListenPacket("udp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		base := datagram.New(packets)
-		defer base.Close()
 		// Twice the same server: some requests come twice.
-		told[i] = &spread{DatagramBased: base, servers: []datagram.Address{server.address, server.address}, random: rand.New(rand.NewPCG(2, uint64(i))), told: map[string]int{}, count: &count}
-		client := jwtproto.Client{Group: name, Registration: 1, Members: 3, Key: key, Secret: secret, FirstWait: 25 * time.Millisecond, Observe: func(a jwtproto.Acknowledged) {
+		told[i] = newSpread(t, []datagram.Address{server.address, server.address}, uint64(i), &count)
+		client := clientOf(t, dir, name, secret)
+		client.FirstWait = 25 * time.Millisecond
+		client.Observe = func(a jwtproto.Acknowledged) {
 			if a.Lost {
 				t.Errorf("%s: the server has forgotten what was before %d", name, a.Number)
 			}
-		}}
+		}
 		walking.Go(func() {
 			for !enough.Load() {
 				if err := client.Walk(ctx, told[i]); err != nil {
