@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"syscall"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -37,10 +39,29 @@ func explain(what string, err error) error {
 	if err == nil {
 		return nil
 	}
+	err = oneLine{err}
 	if hint := hint(err); hint != "" {
 		return fmt.Errorf("postgres: %s: %w (%s)", what, err, hint)
 	}
 	return fmt.Errorf("postgres: %s: %w", what, err)
+}
+
+// oneLine is an error whose text is in one line, and says nothing twice in a row: pgx
+// tells of each attempt to connect in a line of its own.
+type oneLine struct{ error }
+
+func (e oneLine) Unwrap() error { return e.error }
+
+func (e oneLine) Error() string {
+	lines := strings.Split(e.error.Error(), "\n")
+	for i := range lines {
+		lines[i] = strings.TrimSpace(lines[i])
+	}
+	first, rest := lines[0], slices.Compact(lines[1:])
+	if len(rest) == 0 {
+		return first
+	}
+	return first + " " + strings.Join(rest, "; ")
 }
 
 // hint says what may help, empty if nothing is known to.
