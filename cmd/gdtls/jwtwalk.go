@@ -167,7 +167,9 @@ func walkJWT(ctx context.Context, out *output, walker *jwtproto.Client, address 
 		if err := setUp(c); err != nil {
 			return err
 		}
-		if err := c.Handshake(ctx); err != nil {
+		if err := c.Handshake(ctx); errors.Is(err, conn.ErrBadCertificate) {
+			return fmt.Errorf("%w (--ca FILE says whom to trust, --accept always takes any certificate, --show psk needs none)", err)
+		} else if err != nil {
 			return err
 		}
 		out.emit(describe(c.DtlsConnection, true))
