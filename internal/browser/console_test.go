@@ -137,6 +137,7 @@ func TestLog(t *testing.T) {
 	p.do(chromedp.SendKeys("#log-peer", ":"+port))
 	p.until("only bob is shown", lines(`*`)+` > 0 && [...document.querySelectorAll("#log-lines .peer")].every((e) => e.textContent.endsWith(":`+port+`"))`)
 	p.empty("#log-peer")
+	p.until("all are back", lines(`[data-level="message"]`)+` === 2`)
 
 	p.do(chromedp.Click("#log-pause"))
 	before := eval[int](p, lines(`*`))
