@@ -15,7 +15,7 @@ var (
 
 	selectIDs = bulk{`SELECT name, id FROM groups WHERE name IN (`, `?`, `)`}
 
-	insertHistory = bulk{`INSERT INTO history (grp, seq, time, registration, id, number, next, step, repeats, token) VALUES `, `(?,?,?,?,?,?,?,?,?,?)`, ``}
+	insertHistory = bulk{`INSERT INTO history (grp, seq, time, registration, id, number, next, step, token) VALUES `, `(?,?,?,?,?,?,?,?,?)`, ``}
 
 	updateRepeats = bulk{`WITH more(grp, seq, n) AS (VALUES `, `(?,?,?)`, `)
 		UPDATE history SET repeats = repeats + more.n FROM more WHERE history.grp = more.grp AND history.seq = more.seq`}
@@ -74,14 +74,11 @@ func (w *writer) writeGroups() error {
 func (w *writer) writeHistory() error {
 	return w.exec(&insertHistory, len(w.ledger.Rows), func(args []any, i int) []any {
 		r := &w.ledger.Rows[i]
-		key := jwtproto.RowKey{Group: r.Group, Seq: r.Seq}
-		repeats := w.ledger.Repeats[key]
-		delete(w.ledger.Repeats, key)
 		var token any
 		if r.Token != (jwtproto.TokenID{}) {
 			token = r.Token[:]
 		}
-		return append(args, w.groups[r.Group].id, int64(r.Seq), r.Time.UnixMicro(), r.Registration, r.ID[:], r.Number, r.Next, int(r.Step), int64(repeats), token)
+		return append(args, w.groups[r.Group].id, int64(r.Seq), r.Time.UnixMicro(), r.Registration, r.ID[:], r.Number, r.Next, int(r.Step), token)
 	})
 }
 

@@ -25,7 +25,7 @@ CREATE TABLE history (
     number       INTEGER NOT NULL,
     next         INTEGER NOT NULL,
     step         INTEGER NOT NULL, -- 0 out of turn, 1 repeated, 2 advanced, 3 restarted
-    repeats      INTEGER NOT NULL,
+    repeats      INTEGER NOT NULL DEFAULT 0,
     token        BLOB              -- what stands for the jti, if there was one; looked up in memory
 );
 CREATE UNIQUE INDEX history_seq ON history (grp, seq);
