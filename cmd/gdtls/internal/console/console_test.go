@@ -326,6 +326,9 @@ func TestLogin(t *testing.T) {
 	if err := json.Unmarshal([]byte(text), &session); err != nil || session.Name != "alice" || session.Expires <= session.Now {
 		t.Errorf("%s: %s, %v", answer.Status, text, err)
 	}
+	if answer, _ := s.post(c, "/renew", "{}"); answer.StatusCode != http.StatusOK || len(answer.Cookies()) != 1 {
+		t.Errorf("renewal: %s, cookies %v", answer.Status, answer.Cookies())
+	}
 	if answer, _ := s.post(c, "/logout", "{}"); answer.StatusCode != http.StatusNoContent {
 		t.Errorf("logout: %s", answer.Status)
 	}
