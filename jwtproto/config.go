@@ -8,6 +8,7 @@ import (
 
 	"gdtls/conn"
 	"gdtls/datagram"
+	"gdtls/serverconn"
 )
 
 // The defaults of a Config.
@@ -60,10 +61,52 @@ type Config struct {
 	// Observe is told of every answered request, by several goroutines at once, before
 	// the answer is sent. It must not block. nil: nobody is.
 	Observe func(Event)
+	// Peers is told of DTLS peers, and may let more of them in.
+	Peers PeerHandler
 	// Faults spoils replies, for classes; nil: none are.
 	Faults *Faults
 	// Logger takes what else there is to tell; nil: nobody does.
 	Logger *slog.Logger
+}
+
+// A PeerHandler is told of the DTLS peers of a Server. For one peer its functions are
+// called one at a time, for several at the same time; they must not block. Those that are
+// nil are not called.
+type PeerHandler struct {
+	// Key gives the pre-shared key of an identity that is no group's, or nil. Who has it
+	// speaks for no group in particular, as a peer that has shown nothing. It is asked
+	// again when groups and keys have changed: without a key the peer is closed then.
+	Key func(identity []byte) []byte
+	// Began is told of a peer whose address is known to be true, Connected when its
+	// handshake is complete, and Gone when it is over, and why: io.EOF if the peer has
+	// closed it. The connection may be closed, but not read or written.
+	Began, Connected func(*serverconn.DtlsServerConnection)
+	Gone             func(*serverconn.DtlsServerConnection, error)
+}
+
+func (h PeerHandler) key(identity []byte) []byte {
+	if h.Key == nil {
+		return nil
+	}
+	return h.Key(identity)
+}
+
+func (h PeerHandler) began(c *serverconn.DtlsServerConnection) {
+	if h.Began != nil {
+		h.Began(c)
+	}
+}
+
+func (h PeerHandler) connected(c *serverconn.DtlsServerConnection) {
+	if h.Connected != nil {
+		h.Connected(c)
+	}
+}
+
+func (h PeerHandler) gone(c *serverconn.DtlsServerConnection, reason error) {
+	if h.Gone != nil {
+		h.Gone(c, reason)
+	}
 }
 
 // normal gives the Config with its defaults, or says what is wrong with it.

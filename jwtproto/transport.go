@@ -171,6 +171,7 @@ func (s *Server) serveDTLS(ctx context.Context, base datagram.DatagramBased, pen
 		serverconn.WithMaxPeers(s.config.MaxPeers),
 		serverconn.WithHandshakeFailed(func(c *serverconn.DtlsServerConnection, err error) {
 			s.config.Logger.Info("a handshake failed", "peer", c.PeerAddress(), "error", err)
+			s.config.Peers.gone(c, err)
 		}))
 	if err != nil {
 		return err
@@ -190,6 +191,7 @@ func (s *Server) serveDTLS(ctx context.Context, base datagram.DatagramBased, pen
 			p := &dtlsPeer{connection: c, peer: peer{outlet: &outlet{c, pending}, from: c.PeerAddress(), dtls: true}}
 			peers.Store(c, p)
 			s.config.Logger.Info("connected", "peer", p.peer.from, "ciphersuite", c.CiphersuiteName(), "psk_identity", string(c.PskIdentity()))
+			s.config.Peers.connected(c)
 		},
 		Messages: func(c *serverconn.DtlsServerConnection, messages, _ [][]byte) [][]byte {
 			if p, ok := peers.Load(c); ok && ctx.Err() == nil {
@@ -200,6 +202,7 @@ func (s *Server) serveDTLS(ctx context.Context, base datagram.DatagramBased, pen
 		Closed: func(c *serverconn.DtlsServerConnection, reason error) {
 			peers.Delete(c)
 			s.config.Logger.Info("closed", "peer", c.PeerAddress(), "reason", reason)
+			s.config.Peers.gone(c, reason)
 		},
 	})
 	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), farewell)
@@ -222,6 +225,9 @@ type dtlsPeer struct {
 func (s *Server) takeAll(p *dtlsPeer, messages [][]byte) {
 	if now := s.config.Lab.current.Load(); now != p.known {
 		only, ok := now.bound(p.connection)
+		if !ok && s.config.Peers.key(p.connection.PskIdentity()) != nil {
+			only, ok = "", true
+		}
 		if !ok {
 			s.config.Logger.Info("what the peer showed is bound to no group any more", "peer", p.peer.from)
 			closing, cancel := context.WithTimeout(context.Background(), farewell)
@@ -238,11 +244,14 @@ func (s *Server) takeAll(p *dtlsPeer, messages [][]byte) {
 
 // configure prepares the connection of a peer whose address is known to be true.
 func (s *Server) configure(c *serverconn.DtlsServerConnection) error {
+	s.config.Peers.began(c)
 	directory := s.config.Lab.current.Load()
 	c.SetCertificate(s.config.Certificate)
 	c.ConnectPskRequired(func(_ *conn.DtlsConnection, a *conn.PreSharedKeyAuthenticator) {
 		if g := directory.groups[string(a.Identity())]; g != nil && g.psk != nil {
 			a.SetPreSharedKey(g.psk)
+		} else if key := s.config.Peers.key(a.Identity()); key != nil {
+			a.SetPreSharedKey(key)
 		}
 	})
 	if s.config.Certificate == nil {
