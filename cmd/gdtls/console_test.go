@@ -145,8 +145,30 @@ func TestConsoleOfJWTServer(t *testing.T) {
 	if opened["login"] != nil {
 		t.Errorf("a link although there are accounts: %v", opened)
 	}
-	if status := newPage(t, text(opened["url"])).post("/login", fmt.Sprintf(`{"username":"alice","password":%q}`, testPassword), nil); status != http.StatusOK {
-		t.Errorf("login: %d", status)
+	p = newPage(t, text(opened["url"]))
+	var grant struct {
+		Identity string `json:"psk_identity"`
+		Key      string `json:"psk"`
+	}
+	if status := p.post("/login", fmt.Sprintf(`{"username":"alice","password":%q}`, testPassword), &grant); status != http.StatusOK {
+		t.Fatalf("login: %d", status)
+	}
+	// The key that comes with the token opens DTLS, until logout; who signs is checked as
+	// ever.
+	connect := func(patience string) outcome {
+		return gdtls(t, "", "connect", server.address, "--psk", grant.Key, "--psk-identity", grant.Identity, "--send", "no token", "--wait", patience, "--json")
+	}
+	if o := connect(limit.String()); o.code != 0 || o.one(t, "handshake")["psk_identity"] != grant.Identity {
+		t.Errorf("with the token's key: exit code %d, %s", o.code, o.stdout)
+	}
+	if e := server.wait("jwt_request"); e["transport"] != "dtls" || e["refusal"] == "" {
+		t.Errorf("%v", e)
+	}
+	if status := p.post("/logout", "{}", nil); status != http.StatusNoContent {
+		t.Errorf("logout: %d", status)
+	}
+	if o := connect("500ms"); o.code == 0 {
+		t.Error("let in after logout")
 	}
 }
 
@@ -192,7 +214,18 @@ func TestConsoleByTLS(t *testing.T) {
 
 // A peer is listed with what it sent, and closed from the page.
 func TestPeersOnConsole(t *testing.T) {
-	server := startServer(t, "--psk", "1a2b3c4d", "--console", "127.0.0.1:0")
+	t.Run("serve", func(t *testing.T) {
+		server := startServer(t, "--psk", "1a2b3c4d", "--console", "127.0.0.1:0")
+		closePeer(t, server, "alice", "--psk", "1a2b3c4d", "--psk-identity", "alice")
+	})
+	t.Run("jwt serve", func(t *testing.T) {
+		server := startJWT(t, newLab(t, "--group", "reds"), "--console", "127.0.0.1:0", "--no-logs")
+		closePeer(t, server, "", "--accept", "always")
+	})
+}
+
+// closePeer connects to a server, and has the connection closed from its console.
+func closePeer(t *testing.T, server *running, identity string, flags ...string) {
 	opened := server.seen[slices.IndexFunc(server.seen, func(e object) bool { return e.name() == "console" })]
 	_, ticket, _ := strings.Cut(text(opened["login"]), "#ticket=")
 	p := newPage(t, text(opened["url"]))
@@ -206,12 +239,11 @@ func TestPeersOnConsole(t *testing.T) {
 	defer typing.Close()
 	stay := make(chan outcome, 1)
 	go func() {
-		stay <- gdtlsWith(ctx, t, stdin, "connect", server.address, "--psk", "1a2b3c4d", "--psk-identity", "alice", "--json")
+		stay <- gdtlsWith(ctx, t, stdin, append([]string{"connect", server.address, "--json"}, flags...)...)
 	}()
 	if _, err := io.WriteString(typing, "hello\n"); err != nil {
 		t.Fatal(err)
 	}
-	server.wait("datagram")
 
 	c, _, err := websocket.Dial(ctx, p.url+"/ws", &websocket.DialOptions{HTTPClient: p.client, HTTPHeader: http.Header{"Authorization": {"Bearer " + grant.Token}}})
 	if err != nil {
@@ -246,7 +278,7 @@ func TestPeersOnConsole(t *testing.T) {
 		switch frame.Type {
 		case "peers":
 			if len(frame.Peers) == 1 && frame.Peers[0].BytesOut > 0 {
-				if got := frame.Peers[0]; got.Identity != "alice" || got.State != peerConnected || got.BytesIn != len("hello") {
+				if got := frame.Peers[0]; got.Identity != identity || got.State != peerConnected || got.BytesIn != len("hello") {
 					t.Errorf("%+v", got)
 				}
 				say(fmt.Sprintf(`{"type":"close","id":%d}`, frame.Peers[0].ID))
@@ -258,9 +290,8 @@ func TestPeersOnConsole(t *testing.T) {
 			}
 		}
 	}
-	if e := server.wait("closed"); e["reason"] != "the server closed the connection" || e["clean"] != true {
-		t.Errorf("%v", e)
-	}
 	_ = typing.Close()
-	<-stay
+	if o := <-stay; o.one(t, "closed")["clean"] != true {
+		t.Errorf("the peer says %s", o.stdout)
+	}
 }

@@ -14,6 +14,7 @@ import (
 	"gdtls/cmd/gdtls/internal/console"
 	"gdtls/datagram"
 	"gdtls/jwtproto"
+	"gdtls/wsserver"
 )
 
 // jwtCommand is "gdtls jwt".
@@ -115,23 +116,33 @@ func (s *jwtServe) Run(env *environment) (err error) {
 	base := datagram.New(packets)
 	defer base.Close()
 	var w *watch
+	var watched *watchedPeers
 	if s.Console != "" {
 		w = newWatch()
 		if err := w.groups(env.ctx, config); err != nil {
 			return err
 		}
+		if s.Transport != "udp" {
+			watched = w.server("")
+		}
 	}
-	server, err := newJWTServer(out.queued(), config, w)
-	if err != nil {
-		return err
-	}
-	defer server.close()
 	view, err := s.openWatch(env, out, config.Store, "gdtls jwt serve "+base.LocalAddress().String(), w)
 	if err != nil {
 		return err
 	}
 	defer view.close()
 	view.tell(out)
+	var tokens *wsserver.BearerAuthenticator
+	if watched != nil && view.accounts {
+		tokens = view.Bearer()
+		defer watched.closeRevoked(tokens)()
+	}
+	config.Peers = watched.handler(env.ctx, tokens)
+	server, err := newJWTServer(out.queued(), config, w)
+	if err != nil {
+		return err
+	}
+	defer server.close()
 	ctx, stop := context.WithCancel(env.ctx)
 	defer stop()
 	told := out.seen(w.publish)
@@ -264,7 +275,7 @@ func newJWTServer(printed *output, config jwtproto.Config, w *watch) (*jwtServer
 		return nil, err
 	}
 	if w != nil {
-		w.jwt = server.Stats
+		w.jwt.Store(server)
 	}
 	return &jwtServer{server, config, printed}, nil
 }

@@ -104,12 +104,13 @@ func (d *demoJWT) serve(ctx context.Context, running *sync.WaitGroup, w *watch, 
 	if err := w.groups(ctx, config); err != nil {
 		return err
 	}
+	config.Peers = w.server("jwt").handler(ctx, nil)
 	server, err := jwtproto.NewServer(config)
 	if err != nil {
 		return err
 	}
 	if w != nil {
-		w.jwt = server.Stats
+		w.jwt.Store(server)
 	}
 	var listen net.ListenConfig
 	packets, err := listen.ListenPacket(ctx, "udp", "127.0.0.1:0")

@@ -92,7 +92,7 @@ func (s *server) serve(ctx context.Context, base *datagram.Socket) error {
 	})
 	if s.tokens != nil {
 		srv.ConnectPskRequired(s.keyOfToken) // first: --psk may be for any identity
-		defer s.tokens.Disconnect(s.tokens.ConnectRevoked(s.closeRevoked))
+		defer s.watched.closeRevoked(s.tokens)()
 	}
 	if s.key != nil {
 		srv.ConnectPskRequired(func(a *conn.PreSharedKeyAuthenticator) {
@@ -155,19 +155,6 @@ func (s *server) configure(c *serverconn.DtlsServerConnection) error {
 	return nil
 }
 
-// closeRevoked closes the peers that came by the token of a login that is over.
-func (s *server) closeRevoked(string) {
-	for _, c := range s.watched.connections() {
-		if _, _, err := s.tokens.PSK(c.PskIdentity()); errors.Is(err, wsserver.ErrRevokedToken) {
-			go func() {
-				closing, cancel := context.WithTimeout(context.Background(), closingTime)
-				defer cancel()
-				_ = c.Close(closing) // it is gone, told or not
-			}()
-		}
-	}
-}
-
 // keyOfToken gives the key that belongs to the token of somebody who has logged in at
 // the console, and nobody else one.
 func (s *server) keyOfToken(a *conn.PreSharedKeyAuthenticator) {
@@ -202,16 +189,20 @@ func (s *server) describe(c *serverconn.DtlsServerConnection, ok bool) handshake
 
 // ended tells why a peer is gone.
 func (s *server) ended(ctx context.Context, c *serverconn.DtlsServerConnection, reason error) {
-	peer := c.PeerAddress().String()
+	for _, e := range endOf(c.PeerAddress().String(), reason, ctx.Err() != nil) {
+		s.out.emit(e)
+	}
+}
+
+// endOf is what there is to tell about the end of a connection; stops: the server ends.
+func endOf(peer string, reason error, stops bool) []event {
 	switch {
 	case errors.Is(reason, io.EOF):
-		s.out.emit(closed{peer, true, "the peer closed the connection"})
-	case errors.Is(reason, datagram.ErrClosed) && ctx.Err() == nil:
-		s.out.emit(closed{peer, true, "the server closed the connection"})
+		return []event{closed{peer, true, "the peer closed the connection"}}
+	case errors.Is(reason, datagram.ErrClosed) && !stops:
+		return []event{closed{peer, true, "the server closed the connection"}}
 	case errors.Is(reason, datagram.ErrClosed):
-		s.out.emit(closed{peer, true, "the server stops"})
-	default:
-		s.out.emit(failure(peer, reason))
-		s.out.emit(closed{peer, false, reason.Error()})
+		return []event{closed{peer, true, "the server stops"}}
 	}
+	return []event{failure(peer, reason), closed{peer, false, reason.Error()}}
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"sync/atomic"
 
 	"gdtls/cmd/gdtls/internal/console"
 	"gdtls/jwtproto"
@@ -15,9 +16,9 @@ import (
 // before the servers start; afterwards its methods may be called at the same time.
 type watch struct {
 	hub   *console.Hub
-	walks *console.Walks // nil: no JWT server
-	jwt   func() jwtproto.Stats
-	peers []*watchedPeers // a server's each
+	walks *console.Walks                  // nil: no JWT server
+	jwt   atomic.Pointer[jwtproto.Server] // nil before there is one
+	peers []*watchedPeers                 // a server's each
 
 	handshakes console.Durations // how long they took, from the verified hello on
 	answers    console.Durations // how long requests of the JWT protocol took, from their turn until they were kept
@@ -149,8 +150,8 @@ func (w *watch) counters() console.Counters {
 	for _, p := range w.peers {
 		p.count(&c)
 	}
-	if w.jwt != nil {
-		now := w.jwt()
+	if server := w.jwt.Load(); server != nil {
+		now := server.Stats()
 		c.Requests = now.Acknowledged + now.Refused
 		c.Datagrams += now.Requests
 		c.Drops += now.OverBudget + now.Overflowed + now.Unsent

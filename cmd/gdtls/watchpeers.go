@@ -3,12 +3,15 @@ package main
 import (
 	"cmp"
 	"context"
+	"errors"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"gdtls/cmd/gdtls/internal/console"
+	"gdtls/jwtproto"
 	"gdtls/serverconn"
+	"gdtls/wsserver"
 )
 
 // The states of peers, as the console shows them.
@@ -24,7 +27,9 @@ var peerIDs atomic.Uint64
 type watchedPeers struct {
 	watch  *watch
 	name   string
-	server atomic.Pointer[serverconn.DtlsServer] // nil before it listens
+	server atomic.Pointer[serverconn.DtlsServer] // nil before it listens, and of a JWT server
+
+	handshakes atomic.Uint64 // that succeeded
 
 	mu   sync.Mutex
 	live map[*serverconn.DtlsServerConnection]*console.Peer // without their counters
@@ -59,6 +64,7 @@ func (p *watchedPeers) connected(c *serverconn.DtlsServerConnection, e handshake
 	if peer == nil {
 		return
 	}
+	p.handshakes.Add(1)
 	p.watch.handshakes.Add(time.Since(peer.Since))
 	connected(peer, e)
 }
@@ -70,27 +76,27 @@ func connected(p *console.Peer, e handshakeDone) {
 	p.Identity = clean(cmp.Or(e.PeerCertSubject, e.PSKIdentity))
 }
 
-// gone forgets a peer.
-func (p *watchedPeers) gone(c *serverconn.DtlsServerConnection) {
+// gone forgets a peer, and tells whether it was connected.
+func (p *watchedPeers) gone(c *serverconn.DtlsServerConnection) bool {
 	if p == nil {
-		return
+		return false
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	peer := p.live[c]
 	delete(p.live, c)
+	return peer != nil && peer.State == peerConnected
 }
 
 // count adds what the server has counted.
 func (p *watchedPeers) count(to *console.Counters) {
-	server := p.server.Load()
-	if server == nil {
-		return
+	to.Handshakes += p.handshakes.Load()
+	to.Peers += len(p.connections())
+	if server := p.server.Load(); server != nil {
+		s := server.Stats()
+		to.Datagrams += s.Datagrams
+		to.Drops += s.Unknown + s.Dropped + s.Limited + s.Unauthorized + s.Refused
 	}
-	s := server.Stats()
-	to.Datagrams += s.Datagrams
-	to.Handshakes += s.Handshakes
-	to.Drops += s.Unknown + s.Dropped + s.Limited + s.Unauthorized + s.Refused
-	to.Peers += s.Established
 }
 
 // list appends the peers with their counters.
@@ -131,6 +137,60 @@ func (p *watchedPeers) connections() []*serverconn.DtlsServerConnection {
 		}
 	}
 	return all
+}
+
+// closeRevoked has the peers closed that came by the token of a login when that is
+// revoked, until the result is called.
+func (p *watchedPeers) closeRevoked(tokens *wsserver.BearerAuthenticator) (stop func()) {
+	id := tokens.ConnectRevoked(func(string) {
+		for _, c := range p.connections() {
+			if _, _, err := tokens.PSK(c.PskIdentity()); errors.Is(err, wsserver.ErrRevokedToken) {
+				go func() {
+					closing, cancel := context.WithTimeout(context.Background(), closingTime)
+					defer cancel()
+					_ = c.Close(closing) // it is gone, told or not
+				}()
+			}
+		}
+	})
+	return func() { tokens.Disconnect(id) }
+}
+
+// handler watches the DTLS peers of a JWT server, and lets those in who have a token of
+// the console; tokens may be nil.
+func (p *watchedPeers) handler(ctx context.Context, tokens *wsserver.BearerAuthenticator) jwtproto.PeerHandler {
+	if p == nil {
+		return jwtproto.PeerHandler{}
+	}
+	h := jwtproto.PeerHandler{
+		Began: func(c *serverconn.DtlsServerConnection) {
+			p.began(c)
+			p.watch.publish(peerVerified{c.PeerAddress().String()})
+		},
+		Connected: func(c *serverconn.DtlsServerConnection) {
+			e := describe(c.DtlsConnection, true)
+			p.connected(c, e)
+			p.watch.publish(e)
+		},
+		Gone: func(c *serverconn.DtlsServerConnection, reason error) {
+			peer := c.PeerAddress().String()
+			if !p.gone(c) {
+				p.watch.publish(describe(c.DtlsConnection, false))
+				p.watch.publish(failure(peer, reason))
+				return
+			}
+			for _, e := range endOf(peer, reason, ctx.Err() != nil) {
+				p.watch.publish(e)
+			}
+		},
+	}
+	if tokens != nil {
+		h.Key = func(identity []byte) []byte {
+			key, _, _ := tokens.PSK(identity) // without a key it is not let in
+			return key
+		}
+	}
+	return h
 }
 
 // closePeer closes the connection with a peer, which is told goodbye.
