@@ -69,8 +69,8 @@ type committer struct {
 }
 
 // gather adds what else is to be kept with moves. Before a Store that takes long it waits
-// for half of the requests under way, but no longer than the Store took the last time:
-// their signatures are being checked, and the other half's can be while this one is kept.
+// for two thirds of the requests under way, but no longer than the Store took the last time:
+// their signatures are being checked, and those of others can be while these are kept.
 func (c *committer) gather(moves []move) []move {
 	s := c.server
 	for more := true; more && len(moves) < maxBatch; {
@@ -86,7 +86,7 @@ func (c *committer) gather(moves []move) []move {
 	}
 	timeout := time.NewTimer(min(c.took, maxGather))
 	defer timeout.Stop()
-	for len(moves) < maxBatch && int64(2*len(moves)) < s.queued.Load() {
+	for len(moves) < maxBatch && int64(3*len(moves)) < 2*s.queued.Load() {
 		select {
 		case m := <-s.moves:
 			moves = append(moves, m)
