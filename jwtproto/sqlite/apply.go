@@ -25,7 +25,7 @@ func (s *Store) write(ctx context.Context, do func(*writer) error) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
-	case s.closed:
+	case s.closed.Load():
 		return jwtproto.ErrStoreClosed
 	case s.readOnly:
 		return errReadOnly

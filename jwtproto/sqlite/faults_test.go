@@ -226,6 +226,10 @@ func TestTurns(t *testing.T) {
 		_, err := s.Apply(context.Background(), jwtproto.Rules{}, numbered(0))
 		kept <- err
 	}()
+	for s.mu.TryLock() { // until the batch waits
+		s.mu.Unlock()
+		time.Sleep(time.Millisecond)
+	}
 	if n := length(t, s); n != 0 { // a reader does not wait
 		t.Errorf("%d rows", n)
 	}

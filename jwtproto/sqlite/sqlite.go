@@ -13,6 +13,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 
 	"gdtls/jwtproto"
 )
@@ -32,9 +33,9 @@ type Store struct {
 	readOnly   bool
 	readers    *sql.DB
 
-	mu     sync.Mutex // guards the rest; held while a batch is kept
-	closed bool
-	writer *writer // nil: to be connected when it is needed
+	closed atomic.Bool // set while mu is held; readers do not wait for a batch
+	mu     sync.Mutex  // guards the rest; held while a batch is kept
+	writer *writer     // nil: to be connected when it is needed
 }
 
 var _ jwtproto.Store = (*Store)(nil)
@@ -95,10 +96,9 @@ func (s *Store) open(ctx context.Context) (err error) {
 func (s *Store) Close() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.closed {
+	if s.closed.Swap(true) {
 		return nil
 	}
-	s.closed = true
 	var writing error
 	if s.writer != nil {
 		writing = s.writer.close()
@@ -112,10 +112,7 @@ func (s *Store) Close() error {
 
 // read has something read in a transaction of its own, so that it sees one state of all.
 func (s *Store) read(ctx context.Context, what string, do func(*sql.Tx) error) error {
-	s.mu.Lock()
-	closed := s.closed
-	s.mu.Unlock()
-	if closed {
+	if s.closed.Load() {
 		return jwtproto.ErrStoreClosed
 	}
 	err := func() error {
@@ -126,10 +123,13 @@ func (s *Store) read(ctx context.Context, what string, do func(*sql.Tx) error) e
 		defer tx.Rollback() //nolint:errcheck // nothing was written
 		return do(tx)
 	}()
-	if err != nil {
-		return s.file.explain("cannot read "+what+"from", err)
+	switch {
+	case err == nil:
+		return nil
+	case s.closed.Load():
+		return jwtproto.ErrStoreClosed
 	}
-	return nil
+	return s.file.explain("cannot read "+what+"from", err)
 }
 
 // errReadOnly is Apply's after ReadOnly.
