@@ -230,6 +230,10 @@ func TestTurns(t *testing.T) {
 		s.mu.Unlock()
 		time.Sleep(time.Millisecond)
 	}
+	for s.mu.TryLock() { // until it waits
+		s.mu.Unlock()
+		time.Sleep(time.Millisecond)
+	}
 	if n := length(t, s); n != 0 { // a reader does not wait
 		t.Errorf("%d rows", n)
 	}
